@@ -1,0 +1,1 @@
+"""The sweep: plan (pure), picks (the selection stage), runner (finetuning tasks), store (results)."""
