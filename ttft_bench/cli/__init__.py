@@ -1,0 +1,62 @@
+"""The command line: one file per command, no logic. Heavy imports happen inside the commands.
+
+``ttft-bench --help`` and ``ttft-bench strategies`` import neither torch nor any plug-in.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ttft_bench.cli import assets, corpus, report, select, strategies, sweep, verify
+from ttft_bench.cli.console import stderr
+from ttft_bench.errors import EXIT_INTERRUPTED, TtftBenchError
+from ttft_bench.text import printable
+
+app = typer.Typer(
+    name="ttft-bench",
+    help="Benchmark of selection strategies for test-time finetuning of language models.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("sweep")(sweep.sweep)
+app.command("select")(select.select)
+app.command("report")(report.report)
+app.command("verify")(verify.verify)
+app.command("strategies")(strategies.strategies)
+app.add_typer(assets.app, name="assets")
+app.add_typer(corpus.app, name="corpus")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from ttft_bench import __version__
+
+        typer.echo(f"ttft-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Benchmark of selection strategies for test-time finetuning of language models."""
+
+
+def main() -> None:
+    """Run the command line; deliberate errors become one message on stderr and their exit code."""
+    try:
+        app()
+    except TtftBenchError as error:
+        stderr().print(f"error: {printable(str(error))}", style="bold red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        stderr().print("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+__all__ = ["app", "main"]
