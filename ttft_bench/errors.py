@@ -13,12 +13,14 @@
     │   ├── DuplicateNameError 3   two distributions offer the same name
     │   ├── BrokenPluginError  3   the plug-in is installed but cannot be imported or built
     │   └── ContractError      3   a selector broke the contract of ``ttft_bench.selector``
-    └── DataError              4   data or a model is missing or unusable
-        ├── AssetError         4   a pinned download failed or does not match its hash
-        ├── CorpusError        4   a corpus cannot be read, is empty or too small
-        ├── EmbeddingError     4   embeddings are not finite, or have no direction
-        ├── ModelError         4   a language model or its tokenizer cannot be used
-        └── StorageError       4   the output or cache folder cannot be written
+    ├── DataError              4   data or a model is missing or unusable
+    │   ├── AssetError         4   a pinned download failed or does not match its hash
+    │   ├── CorpusError        4   a corpus cannot be read, is empty or too small
+    │   ├── EmbeddingError     4   embeddings are not finite, or have no direction
+    │   ├── ModelError         4   a language model or its tokenizer cannot be used
+    │   └── StorageError       4   the output or cache folder cannot be written
+    └── CellError              1   one cell failed; its row says so and the others go on
+        └── NonFiniteError     1   a loss or score is NaN or infinite
 
 Exit code 0 means that every cell succeeded, 1 that some cells failed while the results were kept,
 and 130 that the user interrupted the run (the rows are kept too).
@@ -107,6 +109,14 @@ class ModelError(DataError):
 
 class StorageError(DataError):
     """The output or cache folder cannot be written."""
+
+
+class CellError(TtftBenchError):
+    """One cell failed; its row says so and the others go on."""
+
+
+class NonFiniteError(CellError):
+    """A loss or score is NaN or infinite."""
 
 
 __all__ = sorted(

@@ -56,7 +56,7 @@ class Problem:
     @cached_property
     def target(self) -> NDArray[np.float64]:
         """Mean of the query rows, shape (d,): what a reconstruction method reconstructs."""
-        mean = np.asarray(self.query, dtype=np.float64).mean(axis=0)
+        mean: NDArray[np.float64] = np.asarray(self.query, dtype=np.float64).mean(axis=0)
         mean.flags.writeable = False
         return mean
 
@@ -119,7 +119,7 @@ class Selector(ABC):
         if cls.__init__ is object.__init__:
             return {}
         signature = inspect.signature(cls.__init__)
-        return {name: parameter for name, parameter in list(signature.parameters.items())[1:]}
+        return dict(list(signature.parameters.items())[1:])
 
     def __repr__(self) -> str:
         changed = {
@@ -196,7 +196,7 @@ def _unit_rows(rows: NDArray[Any], what: str) -> NDArray[np.float32]:
     if (norms < 1e-12).any():
         bad = int(np.flatnonzero(norms[:, 0] < 1e-12)[0])
         raise EmbeddingError(f"{what} row {bad} has norm zero, so no direction: is its text empty?")
-    unit = (wide / norms).astype(np.float32)
+    unit: NDArray[np.float32] = (wide / norms).astype(np.float32)
     unit.flags.writeable = False
     return unit
 

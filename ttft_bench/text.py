@@ -9,10 +9,10 @@ _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """Escape every character that could steer a terminal, and cut to ``limit`` characters.
+    r"""Escape every character that could steer a terminal, and cut to ``limit`` characters.
 
-    Line breaks and tabs become single spaces; other control and format characters become ``\\xNN`` or
-    ``\\uNNNN``, so that an escape sequence in a document is shown, never obeyed.
+    Line breaks and tabs become single spaces; other control and format characters become ``\xNN`` or
+    ``\uNNNN``, so that an escape sequence in a document is shown, never obeyed.
     """
     pieces = []
     for character in text:

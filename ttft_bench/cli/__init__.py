@@ -9,7 +9,13 @@ import sys
 
 import typer
 
-from ttft_bench.cli import assets, corpus, report, select, strategies, sweep, verify
+import ttft_bench.cli.assets as assets_command
+import ttft_bench.cli.corpus as corpus_command
+import ttft_bench.cli.report as report_command
+import ttft_bench.cli.select as select_command
+import ttft_bench.cli.strategies as strategies_command
+import ttft_bench.cli.sweep as sweep_command
+import ttft_bench.cli.verify as verify_command
 from ttft_bench.cli.console import stderr
 from ttft_bench.errors import EXIT_INTERRUPTED, TtftBenchError
 from ttft_bench.text import printable
@@ -21,13 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("sweep")(sweep.sweep)
-app.command("select")(select.select)
-app.command("report")(report.report)
-app.command("verify")(verify.verify)
-app.command("strategies")(strategies.strategies)
-app.add_typer(assets.app, name="assets")
-app.add_typer(corpus.app, name="corpus")
+app.command("sweep")(sweep_command.sweep)
+app.command("select")(select_command.select)
+app.command("report")(report_command.report)
+app.command("verify")(verify_command.verify)
+app.command("strategies")(strategies_command.strategies)
+app.add_typer(assets_command.app, name="assets")
+app.add_typer(corpus_command.app, name="corpus")
 
 
 def _show_version(value: bool) -> None:

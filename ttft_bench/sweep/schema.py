@@ -49,6 +49,7 @@ FIELDS: tuple[Field, ...] = (
     Field("device", "str", "", "device the row was finetuned on"),
     Field("max_tokens", "int", "tokens", "token limit of a training sequence and of the scored window"),
     Field("bpb_protocol", "str", "", "window | document"),
+    Field("start_token", "str", "", "token that every sequence starts with; empty for none"),
     Field("pool_source", "str", "", "how the candidates were found: nearest | random"),
     Field("pool_k", "int", "", "number of candidates K"),
     Field("pool_hash", "str", "", "hash of the candidate pool"),

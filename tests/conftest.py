@@ -1,0 +1,62 @@
+"""Tiny stand-ins, built here and now: a language model, an embedder and a corpus that need no download."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import WORDS, write_model
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("tiny-gpt2"))
+
+
+@pytest.fixture(scope="session")
+def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random sentence-transformers model over a word vocabulary: texts sharing words are near."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-embedder")
+    bert = folder / "bert"
+    bert.mkdir()
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    (bert / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    BertTokenizerFast(vocab_file=str(bert / "vocab.txt")).save_pretrained(bert)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+        )
+        BertModel(config).save_pretrained(bert)
+    word = Transformer(str(bert), max_seq_length=64)
+    SentenceTransformer(modules=[word, Pooling(word.get_word_embedding_dimension())], device="cpu").save(
+        str(folder / "st")
+    )
+    return folder / "st"
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty short texts in two subsets, ten groups each."""
+    import numpy as np
+
+    rng = np.random.default_rng(7)
+    file = tmp_path_factory.mktemp("tiny-corpus") / "tiny.jsonl"
+    with file.open("w", encoding="utf-8") as stream:
+        for subset, words in (("greek", WORDS[:12]), ("letters", WORDS[8:])):
+            for index in range(30):
+                text = " ".join(rng.choice(words, size=8)) + f" {subset} {index} ünï."
+                record = {"text": text, "subset": subset, "group": f"{subset}-{index % 10}"}
+                stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return file

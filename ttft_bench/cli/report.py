@@ -1,0 +1,50 @@
+"""``ttft-bench report RUN``: table and sentence on stdout, files into the run folder."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ttft_bench.cli.console import note, stdout
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False)],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON instead of the table.")
+    ] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser afterwards.")
+    ] = False,
+    html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html.")] = True,
+) -> None:
+    """Write the table, the figures and one self-contained page of a run, and print the table."""
+    from ttft_bench.errors import UsageError
+    from ttft_bench.report import build_report
+    from ttft_bench.text import printable
+
+    if open_page and not html:
+        raise UsageError("--open has no page to open with --no-html; leave one of them out")
+    built = build_report(run, html=html)
+    console = stdout()
+    if json:
+        # Straight to the stream: rich would wrap long lines inside strings.
+        typer.echo(json_module.dumps(built.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        console.print(built.table)
+        console.print()
+        console.print(built.summary)
+        for line in built.notes:
+            console.print(f"- {line}")
+    for path in built.paths:
+        note(printable(str(path)))
+    if open_page:
+        import webbrowser
+
+        webbrowser.open((run / "report.html").resolve().as_uri())
+
+
+__all__ = ["report"]

@@ -1,0 +1,61 @@
+"""``ttft-bench select``: make and store picks, finetune nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ttft_bench.cli import options
+from ttft_bench.cli.console import stderr, stdout
+from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
+
+
+def select(
+    strategies: options.Strategies = None,
+    suite: options.SuiteName = "quick",
+    config: options.Config = None,
+    corpus: options.Corpus = None,
+    subsets: options.Subsets = None,
+    limit: options.Limit = None,
+    budgets: options.Budgets = None,
+    seed: options.Seed = None,
+    model: options.ModelName = None,
+    embedder: options.EmbedderName = None,
+    pool_k: options.PoolK = None,
+    max_tokens: options.MaxTokens = None,
+    select_timeout: options.SelectTimeout = None,
+    output: options.Output = None,
+) -> None:
+    """Make and store every strategy's picks; `ttft-bench sweep --picks FOLDER` finetunes from them.
+
+    The folder is all that another machine needs: neither cvxpy, faiss nor the embedder.
+    """
+    from ttft_bench.sweep.run import Request, run_selection
+
+    resolved = options.resolve_suite(
+        suite,
+        config,
+        strategies=strategies,
+        corpus=corpus,
+        subsets=subsets,
+        budgets=budgets,
+        seed=seed,
+        model=model,
+        embedder=embedder,
+        pool_k=pool_k,
+        max_tokens=max_tokens,
+        select_timeout=select_timeout,
+    )
+    folder = output or options.default_output(f"{resolved.name}_picks")
+    with ConsoleReporter() as reporter:
+        try:
+            outcome = run_selection(Request(resolved, folder, limit, argv=tuple(sys.argv[1:])), reporter)
+        except KeyboardInterrupt:
+            reporter.note(f"interrupted; picks made so far are kept in {folder}")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    stdout().print(f"{outcome.ok} selections in {folder}")
+    if outcome.failed:
+        stderr().print(f"{outcome.failed} selections failed; picks.jsonl says why")
+        raise typer.Exit(EXIT_CELLS_FAILED)

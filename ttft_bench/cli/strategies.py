@@ -1,0 +1,65 @@
+"""``ttft-bench strategies``: what is installed, and whether it can be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ttft_bench.registry import Row
+
+
+def strategies(
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON list instead of a table."),
+) -> None:
+    """List every installed strategy: who provides it, whether it works, what it needs."""
+    import json
+    from dataclasses import asdict
+
+    from ttft_bench.cli.console import stdout
+    from ttft_bench.errors import DuplicateNameError
+    from ttft_bench.registry import duplicate_message, duplicates, list_selectors
+
+    rows = list_selectors()
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+    else:
+        stdout().print(_table(rows))
+    doubled = duplicates()
+    if doubled:
+        raise DuplicateNameError("; ".join(duplicate_message(found) for found in doubled.values()))
+
+
+def _table(rows: list[Row]) -> Table:
+    from rich.table import Table
+
+    from ttft_bench.text import printable
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("strategy", "distribution", "built in", "status", "requires", "claims", "summary"):
+        table.add_column(title)
+    for row in rows:
+        summary = row.summary if row.status == "ok" else f"{row.cause}; {row.remedy}"
+        requires = ", ".join(row.requires)
+        source = f"{row.distribution} {row.version}"
+        cells = (
+            row.name,
+            source,
+            "yes" if row.built_in else "no",
+            row.status,
+            requires,
+            _claims(row),
+            summary,
+        )
+        table.add_row(*(printable(cell) for cell in cells))
+    return table
+
+
+def _claims(row: Row) -> str:
+    """What the strategy claims about its picks; nothing is known of one that cannot be imported."""
+    if row.status in {"broken", "duplicate"}:
+        return ""
+    return " ".join(flag for flag in ("nested", "adaptive", "repeats", "stochastic") if getattr(row, flag))

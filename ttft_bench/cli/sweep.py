@@ -1,0 +1,146 @@
+"""``ttft-bench sweep``: select, finetune, score, report."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ttft_bench.cli import options
+from ttft_bench.cli.console import stderr, stdout
+from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from ttft_bench.sweep.run import Request
+
+
+def sweep(
+    strategies: options.Strategies = None,
+    suite: options.SuiteName = "quick",
+    config: options.Config = None,
+    corpus: options.Corpus = None,
+    subsets: options.Subsets = None,
+    limit: options.Limit = None,
+    budgets: options.Budgets = None,
+    reuse: options.ReuseFlag = None,
+    reuse_grouping: options.Grouping = None,
+    seed: options.Seed = None,
+    model: options.ModelName = None,
+    embedder: options.EmbedderName = None,
+    pool_k: options.PoolK = None,
+    max_tokens: options.MaxTokens = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    protocol: Annotated[str | None, typer.Option("--bpb-protocol", help="window or document.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32, tf32 or bf16.")] = None,
+    picks: Annotated[
+        Path | None, typer.Option("--picks", help="Finetune from the picks in this folder; select nothing.")
+    ] = None,
+    select_timeout: options.SelectTimeout = None,
+    output: options.Output = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the cells, how many are done, and an estimate; run nothing."),
+    ] = False,
+) -> None:
+    """Sweep strategies, budgets and gradient reuse over prompts; report quality against time.
+
+    Run the same command again and it goes on where it was stopped.
+    """
+    from ttft_bench.sweep.run import Request, run_sweep
+
+    resolved = options.resolve_suite(
+        suite,
+        config,
+        strategies=strategies,
+        corpus=corpus,
+        subsets=subsets,
+        budgets=budgets,
+        reuse=reuse,
+        grouping=reuse_grouping,
+        seed=seed,
+        model=model,
+        embedder=embedder,
+        pool_k=pool_k,
+        max_tokens=max_tokens,
+        precision=precision,
+        lr=lr,
+        protocol=protocol,
+        select_timeout=select_timeout,
+    )
+    folder = output or options.default_output(resolved.name)
+    request = Request(resolved, folder, limit, device, picks, tuple(sys.argv[1:]))
+    if dry_run:
+        _show_plan(request)
+        return
+    with ConsoleReporter() as reporter:
+        reporter.note(_first_line(request))
+        try:
+            outcome = run_sweep(request, reporter)
+        except KeyboardInterrupt:
+            reporter.note(f"interrupted; everything finished is kept. To go on: {_command(folder)}")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    _report(folder)
+    if outcome.failed:
+        stderr().print(f"{outcome.failed} of {outcome.ok + outcome.failed} cells failed; {folder} says why")
+        raise typer.Exit(EXIT_CELLS_FAILED)
+
+
+def _first_line(request: Request) -> str:
+    suite = request.suite
+    strategies = ", ".join(suite.select.strategies) if suite.select.strategies else "stored picks"
+    budgets = ",".join(map(str, suite.select.budgets))
+    reuse = ",".join(map(str, suite.select.reuse))
+    estimate = f" ({suite.estimate})" if suite.estimate else ""
+    return (
+        f"suite {suite.name}: {strategies}; budgets {budgets}; reuse {reuse}; into {request.folder}{estimate}"
+    )
+
+
+def _command(folder: Path) -> str:
+    words = list(sys.argv[1:])
+    if "--output" not in words and "-o" not in words:
+        words += ["--output", str(folder)]
+    return shlex.join(["ttft-bench", *words])
+
+
+def _report(folder: Path) -> None:
+    from ttft_bench.report import build_report
+
+    report = build_report(folder)
+    console = stdout()
+    console.print(report.table)
+    console.print(report.summary)
+    for line in report.notes:
+        console.print(line)
+    stderr().print("\n".join(f"wrote {path}" for path in report.paths))
+
+
+def _show_plan(request: Request) -> None:
+    from ttft_bench.sweep.estimate import estimate_seconds
+    from ttft_bench.sweep.run import plan_run
+
+    with ConsoleReporter() as reporter:
+        plan = plan_run(request, reporter)
+        seconds = estimate_seconds(plan, request)
+    done = sum(cell.cell_id in plan.done for cell in plan.cells)
+    console = stdout()
+    for job in plan.jobs:
+        budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
+        cells = sum(cell.job == job for cell in plan.cells)
+        kind = "control" if job.control else "strategy"
+        console.print(
+            f"{kind} {job.label} ({job.distribution}): budgets {budgets}; reuse {reuse}; {cells} cells"
+        )
+    console.print(
+        f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go"
+    )
+    if seconds is None:
+        console.print("time: unknown until the model is here")
+    else:
+        console.print(f"time: about {seconds / 60:.1f} min of finetuning at most, on this machine")
+    console.print(f"into {request.folder}")

@@ -1,0 +1,183 @@
+"""Files of the on-disk cache: written whole or not at all, checked when read, one writer at a time.
+
+Three promises, kept here so that the modules around need not think of them:
+
+* a file appears under its name only when all of it is on disk (temporary name, fsync, rename);
+* a damaged file is never used: archives carry the checksums of their format, other files end in a
+  digest of what precedes it, and a file that fails the check is removed, so that its owner rebuilds it;
+* two processes that want the same work take turns, and the second finds it done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttft_bench.errors import StorageError
+
+Note = Callable[[str], None]
+
+_SEAL_BYTES = 32
+_BLOCK_BYTES = 1 << 22
+
+
+def silent(_: str) -> None:
+    """The note of a caller who wants none."""
+
+
+def digest(*parts: str | bytes, size: int = 16) -> str:
+    """Hash parts to hex; each part counts with its length, so ("ab", "c") differs from ("a", "bc")."""
+    state = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        # surrogatepass: a text with a lone surrogate is odd, but it has a hash like any other.
+        data = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Call ``write`` with a handle whose content becomes ``path`` once it is safely on disk.
+
+    Raises:
+        StorageError: the folder cannot be written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False)  # noqa: SIM115
+        try:
+            with handle:
+                write(handle)
+                handle.flush()
+                os.fsync(handle.fileno())
+            Path(handle.name).replace(path)
+        except BaseException:
+            Path(handle.name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+
+
+def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays as an uncompressed ``.npz``, whose members carry checksums."""
+    write_atomically(path, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Read what :func:`save_arrays` wrote; None if there is none, or it was damaged (and is gone now)."""
+    try:
+        # Opened here because NumPy leaves a damaged file open.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        discard(path)
+        return None
+
+
+def discard(path: Path) -> None:
+    """Remove a damaged file; one that cannot be removed is overwritten later, or ignored again."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def write_sealed(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file followed by a digest of it, for formats that ignore what follows their end."""
+
+    def write_and_seal(handle: IO[bytes]) -> None:
+        write(handle)
+        handle.flush()
+        handle.write(_digest_of(Path(handle.name), handle.tell()))
+
+    write_atomically(path, write_and_seal)
+
+
+def is_intact(path: Path) -> bool:
+    """Whether a sealed file exists and matches its seal; a damaged one is removed."""
+    try:
+        with path.open("rb") as handle:
+            content = path.stat().st_size - _SEAL_BYTES
+            if content >= 0:
+                handle.seek(content)
+                if handle.read() == _digest_of(path, content):
+                    return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(f"cannot read {path} ({error.strerror}): delete that file") from error
+    discard(path)
+    return False
+
+
+def _digest_of(path: Path, length: int) -> bytes:
+    state = hashlib.blake2b(digest_size=_SEAL_BYTES)
+    with path.open("rb") as handle:
+        while length > 0 and (block := handle.read(min(length, _BLOCK_BYTES))):
+            state.update(block)
+            length -= len(block)
+    return state.digest()
+
+
+@contextmanager
+def one_at_a_time(path: Path, work: str, note: Note = silent) -> Iterator[None]:
+    """Hold the lock beside ``path`` while inside; say so once if another process holds it.
+
+    Args:
+        path: what is about to be made; the lock is ``<path>.lock``.
+        work: what the other process is doing, for the note, e.g. "embedding with all-minilm-l6-v2".
+        note: receives the one line.
+
+    Raises:
+        StorageError: the lock file cannot be created.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{path}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            note(f"another process is {work}: waiting for it")
+            lock.acquire()
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"cannot write to the cache folder {folder} ({reason}): free some space or mend its permissions, "
+        "or set TTFT_BENCH_CACHE to another folder"
+    )
+
+
+__all__ = [
+    "Note",
+    "digest",
+    "discard",
+    "is_intact",
+    "load_arrays",
+    "one_at_a_time",
+    "save_arrays",
+    "silent",
+    "write_atomically",
+    "write_sealed",
+]

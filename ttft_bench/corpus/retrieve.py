@@ -1,0 +1,109 @@
+"""Candidates prompt by prompt, each step timed alone. :mod:`ttft_bench.corpus.pools` keeps the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttft_bench.corpus.documents import Corpus, Document, normalised
+from ttft_bench.corpus.embed import Embedder, unit_rows
+from ttft_bench.corpus.index import FlatIndex, Neighbours, rank
+from ttft_bench.errors import CorpusError
+from ttft_bench.seeds import derive_rng
+from ttft_bench.text import printable
+
+Source = Literal["nearest", "random"]
+#: Called with (stage, done, total); stages are "documents" and "prompts".
+OnStage = Callable[[str, int, int], None]
+
+
+def retrieve(
+    corpus: Corpus,
+    embedder: Embedder,
+    index: FlatIndex,
+    matrix: NDArray[np.float32],
+    k: int,
+    source: str,
+    seed: int,
+    stage: OnStage,
+) -> dict[str, NDArray[Any]]:
+    """Embed each prompt and find its candidates, one prompt at a time.
+
+    Returns:
+        Per prompt ``query`` (P, m, d), ``sizes``, ``embed_s`` and ``retrieve_s`` (P,); ``ids`` and
+        ``similarity`` of all prompts one after the other.
+
+    Raises:
+        CorpusError: a prompt equals every training document.
+        EmbeddingError: an embedding is unusable.
+    """
+    prompts = corpus.prompts
+    copies = _copies(prompts, corpus.train)
+    # Warm up with the first prompt: first calls read weights, allocate and choose kernels.
+    first = unit_rows(embedder.embed([prompts[0].text]), [prompts[0].text], embedder)
+    index.search(first, k)
+    query, sizes, embed_s, retrieve_s, found = [], [], [], [], []
+    for done, prompt in enumerate(prompts, start=1):
+        own = copies.get(normalised(prompt.text), [])
+        if len(own) == len(matrix):
+            raise CorpusError(
+                f'prompt "{printable(prompt.text, 60)}" equals every training document of {corpus.name}: '
+                "add other documents"
+            )
+        start = time.perf_counter()
+        raw = embedder.embed([prompt.text])
+        embed_s.append(time.perf_counter() - start)
+        rows = unit_rows(raw, [prompt.text], embedder)
+        start = time.perf_counter()
+        if source == "random":
+            candidates = _draw(matrix, rows[0], own, k, ("pool", "random", prompt.key, seed))
+        else:
+            candidates = _nearest(index, rows[0], own, k)
+        retrieve_s.append(time.perf_counter() - start)
+        query.append(rows)
+        sizes.append(len(candidates[1]))
+        found.append(candidates)
+        stage("prompts", done, len(prompts))
+    return {
+        "query": np.stack(query),
+        "ids": np.concatenate([ids for _, ids in found]),
+        "similarity": np.concatenate([similarity for similarity, _ in found]),
+        "sizes": np.array(sizes, dtype=np.int64),
+        "embed_s": np.array(embed_s, dtype=np.float64),
+        "retrieve_s": np.array(retrieve_s, dtype=np.float64),
+    }
+
+
+def _nearest(index: FlatIndex, query: NDArray[np.float32], own: list[int], k: int) -> Neighbours:
+    similarity, ids = (part[0] for part in index.search(query, k + len(own)))
+    keep = ~np.isin(ids, own)
+    return similarity[keep][:k], ids[keep][:k]
+
+
+def _draw(
+    matrix: NDArray[np.float32],
+    query: NDArray[np.float32],
+    own: list[int],
+    k: int,
+    coordinates: tuple[str | int, ...],
+) -> Neighbours:
+    eligible = np.setdiff1d(np.arange(len(matrix)), own)
+    drawn = derive_rng(*coordinates).choice(eligible, size=min(k, len(eligible)), replace=False)
+    return rank(matrix, query, drawn)
+
+
+def _copies(prompts: Sequence[Document], train: Sequence[Document]) -> dict[str, list[int]]:
+    """For each prompt text, white space aside, the training documents that have it too."""
+    found: dict[str, list[int]] = {normalised(prompt.text): [] for prompt in prompts}
+    for position, document in enumerate(train):
+        text = normalised(document.text)
+        if text in found:
+            found[text].append(position)
+    return found
+
+
+__all__ = ["OnStage", "Source", "retrieve"]

@@ -1,0 +1,164 @@
+"""One registry for everything that plugs in, over the entry points of installed distributions.
+
+Built-ins and a stranger's plug-ins register alike. Names are lazy: looking up and listing import no plug-in
+into this process; :func:`build_selector` imports the one asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ttft_bench._entries import (
+    ASSETS,
+    CORPORA,
+    SELECTORS,
+    SUITES,
+    Entry,
+    distribution_of,
+    duplicate_message,
+    duplicates,
+    entries,
+    entry,
+    import_failure,
+    kind_of,
+)
+from ttft_bench._specs import Spec, fit_parameters, parse_specs
+from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, UsageError
+from ttft_bench.selector import Selector
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a listing: what a strategy is, and whether it can be used.
+
+    ``status`` is ok | missing-requirement | broken | duplicate; unless ok, ``cause`` says why and
+    ``remedy`` what to do. ``parameters`` maps each constructor parameter to its default as written in specs.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    built_in: bool
+    status: str = "ok"
+    cause: str = ""
+    remedy: str = ""
+    requires: tuple[str, ...] = ()
+    nested: bool = False
+    adaptive: bool = False
+    repeats: bool = True
+    stochastic: bool = False
+    summary: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(name: str, group: str = SELECTORS) -> Any:
+    """Import what a name stands for.
+
+    Raises:
+        UnknownPluginError: nothing of that name is installed.
+        DuplicateNameError: several distributions offer it.
+        BrokenPluginError: importing it failed, with cause, distribution and remedy.
+    """
+    item = entry(name, group)
+    try:
+        return importlib.metadata.EntryPoint(name, item.value, group).load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit at import is a broken plug-in, not our end
+        cause, remedy = import_failure(error, item)
+        raise BrokenPluginError(
+            f"{kind_of(group)} {name!r} of {item.source} cannot be imported: {cause}; {remedy}"
+        ) from error
+
+
+def load_selector(name: str) -> type[Selector]:
+    """Import the selector class behind a name.
+
+    Raises:
+        BrokenPluginError: also if it is not a concrete :class:`~ttft_bench.selector.Selector`.
+    """
+    found = load(name)
+    reason = selector_class_fault(found)
+    if reason:
+        raise BrokenPluginError(f"strategy {name!r} of {distribution_of(name)} {reason}; tell its author")
+    assert isinstance(found, type)
+    return found
+
+
+def selector_class_fault(found: Any) -> str:
+    """Why an imported object cannot serve as a selector class; empty if it can."""
+    if not (isinstance(found, type) and issubclass(found, Selector)):
+        return f"is {found!r}, not a subclass of ttft_bench.selector.Selector"
+    if inspect.isabstract(found):
+        return f"does not implement {', '.join(sorted(found.__abstractmethods__))}"
+    return ""
+
+
+def build_selector(spec: str) -> Selector:
+    """Build one selector from its spec; ``repr`` of the result is the canonical spec.
+
+    Raises:
+        SpecError: the spec does not parse, or a parameter is unknown or unfit.
+        UnknownPluginError: no such strategy is installed.
+        DuplicateNameError: two distributions offer it.
+        BrokenPluginError: it cannot be imported.
+        ContractError: its ``repr`` is not its spec.
+    """
+    specs = parse_specs(spec)
+    if len(specs) != 1:
+        raise SpecError(f"{spec!r} names {len(specs)} strategies where one is expected")
+    wanted = specs[0]
+    cls = load_selector(wanted.name)
+    params = fit_parameters(wanted, cls.parameters())
+    try:
+        selector = cls(**params)
+    except (ValueError, UsageError) as error:
+        raise SpecError(f"{wanted}: {error}") from error
+    except Exception as error:
+        raise BrokenPluginError(
+            f"strategy {wanted} of {distribution_of(wanted.name)} cannot be built: "
+            f"{type(error).__name__}: {error}; tell its author"
+        ) from error
+    object.__setattr__(selector, "name", wanted.name)  # a frozen dataclass is a selector like any other
+    if type(selector).__repr__ is not Selector.__repr__:
+        raise ContractError(
+            f"strategy {wanted.name!r} of {distribution_of(wanted.name)} replaces Selector.__repr__, which "
+            "is its spec; a dataclass needs repr=False"
+        )
+    return selector
+
+
+def list_selectors(timeout_s: float = 20.0) -> list[Row]:
+    """List every installed strategy with a status, importing none of them here.
+
+    The imports happen in a child process: a plug-in that fails, exits, crashes or takes longer than
+    ``timeout_s`` seconds is a row that says so.
+    """
+    from ttft_bench._listing import probe_rows
+
+    return probe_rows(entries(SELECTORS), timeout_s)
+
+
+__all__ = [
+    "ASSETS",
+    "CORPORA",
+    "SELECTORS",
+    "SUITES",
+    "Entry",
+    "Row",
+    "Spec",
+    "build_selector",
+    "distribution_of",
+    "duplicate_message",
+    "duplicates",
+    "entries",
+    "entry",
+    "list_selectors",
+    "load",
+    "load_selector",
+    "parse_specs",
+]

@@ -1,0 +1,158 @@
+"""What a run says, in plain words, and what it cannot say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ttft_bench.report.analysis import Analysis
+from ttft_bench.report.format import plural, seconds
+from ttft_bench.report.metrics import COST
+from ttft_bench.report.stats import MIN_PROMPTS_TO_RANK, Estimate, Group
+from ttft_bench.text import printable
+
+
+def name(group: Group) -> str:
+    """A setting in words, harmless to show."""
+    return printable(str(group.key), limit=80)
+
+
+def summarise(analysis: Analysis) -> str:
+    """One sentence: the best setting beside the control. Below 30 prompts it claims no ranking."""
+    best = analysis.best
+    if best is None or best.bpb is None:
+        return _nothing_measured(analysis)
+    n = len(best.prompts)
+    cost = best.value(COST)
+    time = "" if cost is None else f", {seconds(cost)} per prompt"
+    lowest = f"{name(best)}: {_figure(best.bpb)} of the untouched model's bits per byte{time}"
+    settings = plural(len(analysis.comparable), "setting")
+    if not analysis.can_rank and n >= MIN_PROMPTS_TO_RANK:
+        opening = (
+            "No strategy measured every prompt, so none is ranked; "
+            f"the lowest mean of {settings} is that of {lowest}"
+        )
+    elif not analysis.can_rank:
+        opening = (
+            f"{plural(n, 'prompt')} cannot rank strategies ({MIN_PROMPTS_TO_RANK} are needed): the lowest "
+            f"mean of {settings} happened to be that of {lowest}"
+        )
+    else:
+        opening = f"Over {n} prompts the lowest mean of {settings} is that of {lowest}"
+    return f"{opening}; {_beside_control(analysis, best.bpb)}."
+
+
+def _beside_control(analysis: Analysis, best: Estimate) -> str:
+    control = analysis.control
+    if control is None or control.bpb is None:
+        return "without a control on random documents, how much of that any finetuning would give is unknown"
+    shown = f"the control {name(control)} is at {_figure(control.bpb)}"
+    overlap = best.overlaps(control.bpb)
+    if overlap is None:
+        return f"{shown}, and one prompt admits no interval: this is a sign of life, not a result"
+    if overlap:
+        return (
+            f"{shown}, and the intervals overlap: this run does not show that choosing what to train on helps"
+        )
+    if best.mean < control.bpb.mean:
+        return f"{shown}, and the intervals do not overlap"
+    return f"{shown}, below every strategy: here random documents did better than chosen ones"
+
+
+def _nothing_measured(analysis: Analysis) -> str:
+    if not analysis.failures:
+        return "This run has no measured cell of any strategy."
+    counts: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for incident in analysis.failures:
+        counts[incident.status] += incident.count
+        reasons[incident.reason or "no reason recorded"] += incident.count
+    told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    reason = printable(reasons.most_common(1)[0][0], limit=160)
+    return f"No cell of any strategy succeeded ({told}); the most frequent reason: {reason}"
+
+
+def no_ranking_reason(analysis: Analysis) -> str:
+    """Why there is no ranking; empty where there is one."""
+    n = len(analysis.prompts)
+    if analysis.can_rank or not analysis.comparable:
+        return ""
+    if n >= MIN_PROMPTS_TO_RANK:
+        return (
+            "No ranking: no strategy measured every prompt, and means over different prompts do not compare."
+        )
+    return (
+        f"No ranking: {plural(n, 'prompt')}, {MIN_PROMPTS_TO_RANK} are needed. With so few, the order of the "
+        "means is mostly a matter of which prompts were drawn; read the intervals."
+    )
+
+
+def ranking_lines(analysis: Analysis) -> list[str]:
+    """One line per place, or none where no ranking is due."""
+    lines = []
+    for ranked in analysis.ranking:
+        assert ranked.group.bpb is not None
+        tied = " (interval overlaps the first)" if ranked.tied else ""
+        lines.append(f"{name(ranked.group)}: {_figure(ranked.group.bpb)}{tied}")
+    return lines
+
+
+def notes(analysis: Analysis) -> list[str]:
+    """What a reader must know before comparing two lines of the table."""
+    found = []
+    for column, values in analysis.mixed.items():
+        shown = ", ".join(printable(value, limit=60) for value in values)
+        found.append(f"Rows differ in {column} ({shown}): averages below mix them and should not be quoted.")
+    found += _coverage_notes(analysis)
+    reason = no_ranking_reason(analysis)
+    if reason:
+        found.append(reason)
+    failed = sum(incident.count for incident in analysis.failures)
+    if failed:
+        found.append(
+            f"{failed} of {plural(analysis.n_rows, 'row')} did not succeed; they are listed, not averaged."
+        )
+    found += _reuse_notes(analysis)
+    return found
+
+
+def _coverage_notes(analysis: Analysis) -> list[str]:
+    measured = [group for group in analysis.groups if group.bpb is not None]
+    partial = [group for group in measured if not analysis.is_complete(group)]
+    if not partial:
+        return []
+    total = len(analysis.prompts)
+    if any(analysis.is_complete(group) for group in analysis.comparable):
+        return [
+            f"{plural(len(partial), 'setting')} did not measure all {total} prompts (column n): their means "
+            "stand for other prompts than the rest; they are kept out of the frontier and of comparisons."
+        ]
+    return [
+        f"No strategy measured all {total} prompts (column n): settings cover different prompts, so "
+        "differences between them may come from the prompts alone."
+    ]
+
+
+def _reuse_notes(analysis: Analysis) -> list[str]:
+    settings: dict[str, set[int]] = {}
+    for group in analysis.groups:
+        if not group.control:
+            settings.setdefault(group.key.strategy, set()).add(group.key.reuse_interval)
+    union = set().union(*settings.values()) if settings else set()
+    once = sorted(
+        printable(strategy, limit=60) for strategy, found in settings.items() if found == {1} != union
+    )
+    if not once:
+        return []
+    return [
+        f"Without gradient reuse only: {', '.join(once)}. Where no item is picked twice in a row, "
+        "reuse has nothing to skip and changes nothing."
+    ]
+
+
+def _figure(found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.mean:.1f} %"
+    return f"{found.mean:.1f} % (95 % interval {found.low:.1f} to {found.high:.1f})"
+
+
+__all__ = ["name", "no_ranking_reason", "notes", "ranking_lines", "summarise"]

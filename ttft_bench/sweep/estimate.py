@@ -1,0 +1,77 @@
+"""How long a run will take, before it starts: model size times this machine's measured arithmetic."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ttft_bench.sweep.run import Plan, Request
+
+#: Forward plus backward of a transformer: 6 operations per weight and token (2 forward, 4 backward).
+_OPERATIONS_PER_WEIGHT = 6.0
+#: Share of the machine's matrix-product rate that a small model at batch 1 reaches, optimizer step included.
+_EFFICIENCY = {"cpu": 0.6, "cuda": 0.1, "mps": 0.1}
+
+
+def estimate_seconds(plan: Plan, request: Request) -> float | None:
+    """Seconds of finetuning still to do, at most (shared schedules and short documents make it less).
+
+    Returns:
+        None if the model is not on this machine, so that its size is unknown.
+    """
+    from ttft_bench import assets
+    from ttft_bench.engine.model import resolve_device
+
+    name = request.suite.model.name
+    folder = Path(assets.path(name)) if name in assets.catalogue() else Path(name)
+    if not folder.is_dir():
+        return None
+    device = resolve_device(request.device)
+    operations = _OPERATIONS_PER_WEIGHT * count_weights(folder) * request.suite.model.max_tokens
+    per_step = operations / (_EFFICIENCY[device.type] * matrix_rate(device.type))
+    todo = [cell for cell in plan.cells if cell.cell_id not in plan.done]
+    steps = sum(
+        {(cell.prompt_id, cell.job.label, cell.budget, cell.reuse.interval): cell.budget for cell in todo}.values()
+    )
+    return per_step * steps
+
+
+def count_weights(folder: Path) -> int:
+    """Number of weights in a folder of safetensors, from the headers alone."""
+    from safetensors import safe_open
+
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(str(file), framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - not a dict
+                size = 1
+                for extent in tensors.get_slice(key).get_shape():
+                    size *= extent
+                total += size
+    return total
+
+
+def matrix_rate(device: str) -> float:
+    """Floating-point operations per second of an fp32 matrix product of a small model's size."""
+    import torch
+
+    from ttft_bench.engine.clock import synchronize
+
+    generator = torch.Generator(device="cpu").manual_seed(0)
+    target = torch.device(device)
+    left = torch.randn(128, 768, generator=generator).to(target)
+    right = torch.randn(768, 3072, generator=generator).to(target)
+    for _ in range(3):
+        left @ right
+    synchronize(target)
+    rounds = 20
+    start = time.perf_counter()
+    for _ in range(rounds):
+        left @ right
+    synchronize(target)
+    return 2.0 * 128 * 768 * 3072 * rounds / (time.perf_counter() - start)
+
+
+__all__ = ["count_weights", "estimate_seconds", "matrix_rate"]

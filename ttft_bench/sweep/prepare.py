@@ -1,0 +1,152 @@
+"""What selection needs: corpus, candidate pools and token counts, fetched and made where missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttft_bench.selector import Problem, make_problem
+from ttft_bench.sweep.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from ttft_bench.corpus.documents import Corpus
+    from ttft_bench.corpus.pools import Pool, PoolSet
+
+Note = Callable[[str], None]
+OnStage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A suite made ready for selection.
+
+    Attributes:
+        suite: the suite.
+        corpus: training documents and prompts.
+        pools: pool source -> pools of every prompt.
+        n_tokens: int64, shape (number of training documents,): tokens of one step on each.
+    """
+
+    suite: Suite
+    corpus: Corpus
+    pools: dict[str, PoolSet]
+    n_tokens: NDArray[np.int64]
+
+    def problem(self, source: str, prompt_id: str, budget: int) -> Problem:
+        """What a strategy sees of one prompt."""
+        pool = self.pools[source].pools[prompt_id]
+        return pool_problem(pool, self.pools[source], self.n_tokens, budget)
+
+
+def pool_problem(pool: Pool, pools: PoolSet, n_tokens: NDArray[np.int64], budget: int) -> Problem:
+    """Make the :class:`Problem` of one pool."""
+    return make_problem(pool.query, pools.vectors(pool.ids), budget, pool.ids, n_tokens[pool.ids])
+
+
+def resolve_source(name: str, note: Note) -> str:
+    """An asset's folder if ``name`` is one (fetched if missing), else ``name``: a folder or hub id."""
+    from ttft_bench import assets
+
+    return str(assets.fetch(name, note=note)) if name in assets.catalogue() else name
+
+
+def load_suite_corpus(suite: Suite, limit: int | None, note: Note) -> Corpus:
+    """The suite's corpus with at most ``limit`` prompts per subset."""
+    from ttft_bench.corpus.load import load_corpus
+
+    limits = [n for n in (suite.corpus.prompts_per_subset, limit) if n is not None]
+    return load_corpus(
+        suite.corpus.source,
+        subsets=suite.corpus.subsets,
+        train_per_subset=suite.corpus.train_per_subset,
+        prompts_per_subset=min(limits) if limits else None,
+        seed=suite.seed,
+        note=note,
+    )
+
+
+def prepare(
+    suite: Suite, *, limit: int | None, sources: tuple[str, ...], note: Note, on_stage: OnStage | None = None
+) -> Prepared:
+    """Fetch, read, embed and retrieve whatever is not cached.
+
+    Args:
+        suite: what to prepare.
+        limit: at most so many prompts per subset.
+        sources: pool sources that will be used.
+        note: receives progress lines.
+        on_stage: called with (stage, done, total) while embedding and retrieving.
+
+    Raises:
+        DataError: something cannot be fetched, read or embedded.
+    """
+    from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.pools import build_pools
+    from ttft_bench.corpus.sentence import load_embedder
+
+    corpus = load_suite_corpus(suite, limit, note)
+    embedder = load_embedder(suite.pool.embedder, note=note)
+    pools = {
+        source: build_pools(
+            corpus,
+            embedder,
+            k=suite.pool.k,
+            source=source,
+            seed=suite.seed,
+            cache=cache_dir(),
+            note=note,
+            on_progress=on_stage,
+        )
+        for source in sources
+    }
+    return Prepared(suite, corpus, pools, count_tokens(corpus, suite, note))
+
+
+def train_hash(corpus: Corpus) -> str:
+    """Hash of the training documents in order; unlike ``corpus.hash`` it does not depend on the prompts."""
+    digest = hashlib.sha256("\n".join(document.key for document in corpus.train).encode())
+    return digest.hexdigest()[:16]
+
+
+def count_tokens(corpus: Corpus, suite: Suite, note: Note) -> NDArray[np.int64]:
+    """Tokens of one training step on each training document: its length plus the start token, cut."""
+    from ttft_bench.engine.model import load_tokenizer
+
+    tokenizer = load_tokenizer(Path(resolve_source(suite.model.name, note)))
+    encoded: Any = tokenizer(
+        [document.text for document in corpus.train],
+        add_special_tokens=False,
+        return_attention_mask=False,
+        verbose=False,
+    )
+    lengths = np.array([len(tokens) + 1 for tokens in encoded["input_ids"]], dtype=np.int64)
+    return np.minimum(lengths, suite.model.max_tokens)
+
+
+def prepare_problems(suite: str, limit: int | None, note: Note) -> list[tuple[str, Callable[[int], Problem]]]:
+    """Real pools of a suite: a label for each prompt, and its problem as a function of the budget."""
+    prepared = prepare(load_suite(suite), limit=limit, sources=("nearest",), note=note)
+    subsets = {document.key: document.subset for document in prepared.corpus.prompts}
+    return [
+        (f"{subsets[prompt_id]}/{prompt_id[:8]}", partial(prepared.problem, "nearest", prompt_id))
+        for prompt_id in prepared.pools["nearest"].pools
+    ]
+
+
+__all__ = [
+    "Prepared",
+    "count_tokens",
+    "load_suite_corpus",
+    "pool_problem",
+    "prepare",
+    "prepare_problems",
+    "resolve_source",
+    "train_hash",
+]

@@ -1,0 +1,102 @@
+"""What a run is: its identity, which must not change while it lasts, and its manifest, which records it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ttft_bench.sweep import store
+from ttft_bench.sweep.plan import Job
+from ttft_bench.sweep.stage import engine_settings
+from ttft_bench.sweep.suite import Suite
+
+
+def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any]:
+    """What picks depend on, apart from strategy, prompt and budget."""
+    return {
+        "suite": suite.name,
+        "corpus": suite.corpus.source,
+        "train_documents": train,
+        "embedder": suite.pool.embedder,
+        "embedder_fingerprint": embedder,
+        "pool_k": suite.pool.k,
+        "seed": suite.seed,
+    }
+
+
+def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
+    """What a finetuned score depends on, apart from the picks and the schedule."""
+    return {
+        "model": suite.model.name,
+        "model_fingerprint": model_fingerprint,
+        "max_tokens": suite.model.max_tokens,
+        "start_token": suite.model.start_token,
+        "precision": suite.model.precision,
+        "optimizer": engine_settings(suite).describe(),
+        "lr": suite.finetune.lr,
+        "bpb_protocol": suite.score.protocol,
+    }
+
+
+def open_manifest(
+    folder: Path,
+    suite: Suite,
+    argv: Sequence[str],
+    identity: Mapping[str, Any],
+    jobs: Sequence[Job],
+    n_prompts: int,
+    device: str | None,
+) -> dict[str, Any]:
+    """Create the manifest, or bring the one that is there up to date with this invocation."""
+    from ttft_bench.sweep.provenance import collect
+
+    before = store.read_manifest(folder) or {}
+    manifest = {
+        "run_id": before.get("run_id") or uuid.uuid4().hex[:12],
+        "created": before.get("created") or store.now(),
+        "state": "running",
+        "suite": dataclasses.asdict(suite),
+        "plan": {
+            "strategies": [job.label for job in jobs if not job.control],
+            "controls": [job.label for job in jobs if job.control],
+            "budgets": sorted({budget for job in jobs for budget in job.budgets}),
+            "reuse": list(suite.select.reuse),
+            "prompts": n_prompts,
+            "model": suite.model.name,
+            "embedder": suite.pool.embedder,
+            "pool_k": suite.pool.k,
+            "max_tokens": suite.model.max_tokens,
+            "bpb_protocol": suite.score.protocol,
+            "lr": suite.finetune.lr,
+            "seed": suite.seed,
+            "precision": suite.model.precision,
+            "device": device,
+        },
+        "identity": {**before.get("identity", {}), **identity},
+        "provenance": {**collect(list(argv)), "started": store.now()},
+        "wall_s": dict(before.get("wall_s", {})),
+    }
+    store.write_manifest(folder, manifest)
+    return manifest
+
+
+@contextmanager
+def recorded(folder: Path, manifest: dict[str, Any], stage: str) -> Iterator[None]:
+    """Add the stage's wall time to the manifest and say how it ended, whatever happens inside."""
+    started = time.perf_counter()
+    manifest["state"] = "interrupted"
+    try:
+        yield
+        manifest["state"] = "finished"
+    finally:
+        manifest["wall_s"][stage] = manifest["wall_s"].get(stage, 0.0) + time.perf_counter() - started
+        manifest["provenance"]["finished"] = store.now()
+        store.write_manifest(folder, manifest)
+
+
+__all__ = ["engine_identity", "open_manifest", "recorded", "selection_identity"]

@@ -1,0 +1,226 @@
+"""A run from beginning to end: prepare, select, finetune; everything resumable, everything recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ttft_bench.sweep import store
+from ttft_bench.sweep.plan import Cell, Job, drop_unchanged, make_cells, make_jobs
+from ttft_bench.sweep.record import engine_identity, open_manifest, recorded, selection_identity
+from ttft_bench.sweep.stage import finetune_cells, finished_cells
+from ttft_bench.sweep.suite import Suite
+
+if TYPE_CHECKING:
+    from ttft_bench.sweep.picks import Picks
+    from ttft_bench.sweep.prepare import Prepared
+
+
+class Reporter(Protocol):
+    """Where a run tells how it is getting on."""
+
+    def note(self, message: str) -> None:
+        """One line worth reading."""
+
+    def progress(self, stage: str, done: float, total: float) -> None:
+        """``done`` of ``total`` units of a stage."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        suite: the suite, flags applied.
+        folder: the run folder.
+        limit: at most so many prompts per subset.
+        device: ``auto``, ``cpu``, ``cuda``, ...
+        picks: finetune from the picks of this folder instead of selecting.
+        argv: the command line, for the record.
+    """
+
+    suite: Suite
+    folder: Path
+    limit: int | None = None
+    device: str = "auto"
+    picks: Path | None = None
+    argv: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: cells of its plan by status."""
+
+    folder: Path
+    ok: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run comes to before any of it is done: every cell, and which of them are there already."""
+
+    suite: Suite
+    jobs: tuple[Job, ...]
+    cells: tuple[Cell, ...]
+    done: frozenset[str]
+    n_prompts: int
+
+
+def plan_run(request: Request, reporter: Reporter) -> Plan:
+    """Say what a run would do, without embedding, selecting or finetuning anything."""
+    from ttft_bench.corpus.sentence import load_embedder
+    from ttft_bench.engine.model import model_fingerprint
+    from ttft_bench.sweep.prepare import load_suite_corpus, resolve_source, train_hash
+
+    suite = request.suite
+    model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
+    if request.picks is not None:
+        selection, jobs, prompts, _ = _from_picks(request)
+    else:
+        corpus = load_suite_corpus(suite, request.limit, reporter.note)
+        embedder = load_embedder(suite.pool.embedder, note=reporter.note).fingerprint
+        selection = selection_identity(suite, train_hash(corpus), embedder)
+        jobs = make_jobs(suite)
+        prompts = [document.key for document in corpus.prompts]
+    identity = {**selection, **engine_identity(suite, model)}
+    cells = make_cells(prompts, jobs, suite.select.grouping, identity)
+    return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
+
+
+def run_selection(request: Request, reporter: Reporter) -> Outcome:
+    """``ttft-bench select``: make and store picks, finetune nothing."""
+    with store.writing(request.folder):
+        jobs = make_jobs(request.suite)
+        picks, _ = _select(request, jobs, reporter)
+        failed = sum(record["status"] != "ok" for record in picks.records.values())
+        return Outcome(request.folder, len(picks.records) - failed, failed)
+
+
+def run_sweep(request: Request, reporter: Reporter) -> Outcome:
+    """``ttft-bench sweep``: select (or take stored picks), finetune, score, write rows.
+
+    Raises:
+        KeyboardInterrupt: passed on after everything finished so far is on disk.
+        TtftBenchError: nothing sensible can be run; rows of an earlier run stay as they are.
+    """
+    from ttft_bench.engine.model import model_fingerprint, resolve_device
+    from ttft_bench.sweep.prepare import resolve_source
+    from ttft_bench.sweep.provenance import device_label
+
+    suite = request.suite
+    device = device_label(resolve_device(request.device))
+    with store.writing(request.folder):
+        source = resolve_source(suite.model.name, reporter.note)
+        engine_part = {
+            **engine_identity(suite, model_fingerprint(source)),
+            "device": device,
+            "backend": "eager",
+        }
+        # Checked before anything is spent on a run that could not stand beside the rows already there.
+        store.check_identity(request.folder, engine_part)
+        if request.picks is not None:
+            selection, jobs, prompts, picks = _from_picks(request)
+            store.check_identity(request.folder, selection)
+        else:
+            jobs = make_jobs(suite)
+            picks, selection = _select(request, jobs, reporter)
+            prompts = [key for key in picks.prompts if _in_request(picks, key, request)]
+        identity = {**selection, **engine_part}
+        quality = {key: value for key, value in identity.items() if key not in ("device", "backend")}
+        cells = drop_unchanged(make_cells(prompts, jobs, suite.select.grouping, quality), picks.sequences())
+        manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
+        with recorded(request.folder, manifest, "finetune"):
+            finetune_cells(request, source, cells, picks, manifest, reporter)
+        wanted = {cell.cell_id for cell in cells}
+        rows = [row for row in store.load_run(request.folder).rows if row["cell_id"] in wanted]
+        ok = sum(row["status"] == "ok" for row in rows)
+        return Outcome(request.folder, ok, len(wanted) - ok)
+
+
+def _select(request: Request, jobs: Sequence[Job], reporter: Reporter) -> tuple[Picks, dict[str, Any]]:
+    from ttft_bench.sweep.picks import select_all
+    from ttft_bench.sweep.prepare import prepare, train_hash
+
+    suite = request.suite
+    started = time.perf_counter()
+    sources = tuple(dict.fromkeys(job.pool for job in jobs))
+    prepared = prepare(suite, limit=request.limit, sources=sources, note=reporter.note, on_stage=reporter.progress)
+    selection = selection_identity(suite, train_hash(prepared.corpus), prepared.pools[sources[0]].fingerprint)
+    store.check_identity(request.folder, selection)
+    manifest = open_manifest(request.folder, suite, request.argv, selection, jobs, len(prepared.corpus.prompts), None)
+    manifest["wall_s"]["prepare"] = manifest["wall_s"].get("prepare", 0.0) + time.perf_counter() - started
+    with recorded(request.folder, manifest, "select"):
+        picks = select_all(
+            prepared,
+            jobs,
+            request.folder,
+            seed=suite.seed,
+            timeout_s=suite.select.timeout_s,
+            note=reporter.note,
+            on_pick=lambda done, total, label: reporter.progress("selecting", done, total),
+        )
+    _note_failures(picks, jobs, prepared, reporter)
+    return picks, selection
+
+
+def _note_failures(picks: Picks, jobs: Sequence[Job], prepared: Prepared, reporter: Reporter) -> None:
+    prompts = {document.key for document in prepared.corpus.prompts}
+    for job in jobs:
+        bad = [
+            record
+            for (prompt, label, budget), record in picks.records.items()
+            if label == job.label and prompt in prompts and budget in job.budgets and record["status"] != "ok"
+        ]
+        if bad:
+            reporter.note(f"warning: {job.label}: {len(bad)} selection(s) failed, first: {bad[0]['reason']}")
+
+
+def _in_request(picks: Picks, prompt_id: str, request: Request) -> bool:
+    """Whether a stored prompt is within the subsets and the limit asked for now."""
+    subsets = request.suite.corpus.subsets
+    prompt = picks.prompts[prompt_id]
+    if subsets is not None and prompt["subset"] not in subsets:
+        return False
+    same = [key for key, other in picks.prompts.items() if other["subset"] == prompt["subset"]]
+    limits = [n for n in (request.limit, request.suite.corpus.prompts_per_subset) if n is not None]
+    return not limits or same.index(prompt_id) < min(limits)
+
+
+def _from_picks(request: Request) -> tuple[dict[str, Any], list[Job], list[str], Picks]:
+    """Jobs and prompts of a folder of stored picks, narrowed to what was asked for."""
+    from ttft_bench.errors import UsageError
+    from ttft_bench.sweep.picks import load_picks
+
+    assert request.picks is not None
+    picks = load_picks(request.picks)
+    manifest = store.read_manifest(request.picks) or {}
+    reuse = tuple(sorted(set(request.suite.select.reuse)))
+    wanted = set(request.suite.select.strategies)
+    budgets = set(request.suite.select.budgets)
+    found: dict[str, Job] = {}
+    for record in picks.records.values():
+        label, control = record["strategy"], bool(record["control"])
+        if (wanted and not control and label not in wanted) or record["budget"] not in budgets:
+            continue
+        before = found[label].budgets if label in found else ()
+        found[label] = Job(
+            label,
+            record["spec"],
+            record["distribution"],
+            record["pool"],
+            tuple(sorted({*before, record["budget"]})),
+            (1,) if control else reuse,
+            control,
+        )
+    if not any(not job.control for job in found.values()):
+        there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))
+        raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
+    prompts = [key for key in picks.prompts if _in_request(picks, key, request)]
+    return dict(manifest.get("identity", {})), list(found.values()), prompts, picks
+
+
+__all__ = ["Outcome", "Plan", "Reporter", "Request", "plan_run", "run_selection", "run_sweep"]

@@ -1,0 +1,124 @@
+"""The finetuning stage: load the model, warm up, run every task that is still to do, write the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttft_bench.sweep import store
+from ttft_bench.sweep.plan import Cell, Task, make_tasks
+from ttft_bench.sweep.suite import Suite
+
+if TYPE_CHECKING:
+    from ttft_bench.engine.finetune import Engine, Settings
+    from ttft_bench.sweep.picks import Picks
+    from ttft_bench.sweep.run import Reporter, Request
+    from ttft_bench.sweep.runner import Runner
+
+
+def finished_cells(folder: Path) -> frozenset[str]:
+    """Ids of the cells that a run folder holds an ok row for."""
+    if not (folder / store.RESULTS).exists():
+        return frozenset()
+    return frozenset(row["cell_id"] for row in store.load_run(folder).rows if row["status"] == "ok")
+
+
+def finetune_cells(
+    request: Request, source: str, cells: Sequence[Cell], picks: Picks, manifest: Mapping[str, Any], reporter: Reporter
+) -> None:
+    """Give every cell that has no ok row yet a row.
+
+    Args:
+        request: what to run, and the folder to write to.
+        source: folder or hub id of the model.
+        cells: every cell of the run.
+        picks: what was selected.
+        manifest: of the run; its id and device go into every row.
+        reporter: is told how it is getting on.
+    """
+    from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.model import load_model
+    from ttft_bench.sweep.runner import Runner
+
+    suite = request.suite
+    for warning in store.read_journal(request.folder / store.RESULTS)[1]:
+        reporter.note(f"warning: {warning}")
+    finished = finished_cells(request.folder)
+    todo = [cell for cell in cells if cell.cell_id not in finished]
+    if len(todo) < len(cells):
+        reporter.note(f"{len(cells) - len(todo)} of {len(cells)} cells are done already, {len(todo)} to go")
+    if not todo:
+        return
+    model = load_model(
+        source,
+        name=suite.model.name,
+        device=request.device,
+        precision=suite.model.precision,
+        start_token=suite.model.start_token,
+    )
+    engine = Engine(model, engine_settings(suite))
+    tasks = make_tasks(todo, picks.sequences())
+    served = {cell.cell_id for task in tasks for group in task.checkpoints.values() for cell in group}
+    with store.Journal(request.folder / store.RESULTS) as journal:
+        runner = Runner(
+            engine=engine,
+            picks=picks,
+            constants=_constants(suite, engine, manifest),
+            max_tokens=suite.model.max_tokens,
+            protocol=suite.score.protocol,
+            seed=suite.seed,
+            write=journal.append,
+        )
+        runner.write_unselected([cell for cell in todo if cell.cell_id not in served])
+        if tasks:
+            _run_tasks(runner, tasks, reporter)
+
+
+def engine_settings(suite: Suite) -> Settings:
+    """The engine's settings as a suite states them."""
+    from ttft_bench.engine.finetune import Settings
+
+    return Settings(lr=suite.finetune.lr, dropout=suite.finetune.dropout)
+
+
+def _run_tasks(runner: Runner, tasks: Sequence[Task], reporter: Reporter) -> None:
+    step_s = runner.warm_up(tasks)
+    n_steps = sum(len(task.steps) for task in tasks)
+    about = describe_duration(n_steps * step_s)
+    reporter.note(f"finetuning: {len(tasks)} runs, {n_steps} steps on {runner.model.device.type}, about {about}")
+    done = 0
+    reporter.progress("finetuning", 0, n_steps)
+    for task in tasks:
+        runner.run(task)
+        done += len(task.steps)
+        reporter.progress("finetuning", done, n_steps)
+
+
+def _constants(suite: Suite, engine: Engine, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": manifest["run_id"],
+        "suite": suite.name,
+        "optimizer": engine.settings.describe(),
+        "lr": suite.finetune.lr,
+        "seed": suite.seed,
+        "model": suite.model.name,
+        "embedder": manifest["identity"].get("embedder", suite.pool.embedder),
+        "precision": suite.model.precision,
+        "backend": manifest["identity"]["backend"],
+        "device": manifest["plan"]["device"],
+        "max_tokens": suite.model.max_tokens,
+        "bpb_protocol": suite.score.protocol,
+        "start_token": engine.model.start_token or "",
+    }
+
+
+def describe_duration(seconds: float) -> str:
+    """A duration for people: ``40 s``, ``5 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+__all__ = ["describe_duration", "engine_settings", "finetune_cells", "finished_cells"]

@@ -1,0 +1,309 @@
+"""Run folders: journals that survive anything, one manifest, a lock, and the exported tables.
+
+A run folder holds ``manifest.json`` (what was asked for, with what), ``picks.jsonl`` and ``documents.jsonl``
+(the selection stage), ``results.jsonl`` (one line per cell, flushed as soon as it exists), and what the
+report makes of them. A journal is append-only; a torn last line is dropped with a warning and its cell is
+run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ttft_bench.errors import CorpusError, ResumeError, RunLockedError, StorageError, UsageError
+from ttft_bench.sweep.schema import COLUMNS, FIELDS, SCHEMA_VERSION
+
+MANIFEST = "manifest.json"
+RESULTS = "results.jsonl"
+PICKS = "picks.jsonl"
+DOCUMENTS = "documents.jsonl"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run read back: one row per cell, the last one written.
+
+    Attributes:
+        path: the run folder.
+        manifest: contents of ``manifest.json``.
+        rows: result rows in schema order; every schema key is present.
+        warnings: what was dropped while reading.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    rows: list[dict[str, Any]]
+    warnings: tuple[str, ...] = ()
+
+
+class Journal:
+    """Appends JSON lines to a file, each one flushed to the disk before :meth:`append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _storage_errors(path):
+            _drop_torn_line(path)
+            self._stream = path.open("a", encoding="utf-8")
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one record as one line.
+
+        Raises:
+            StorageError: the disk is full or the folder vanished.
+        """
+        with _storage_errors(self.path):
+            self._stream.write(json.dumps(record, ensure_ascii=True, separators=(",", ":"), allow_nan=False) + "\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        # A full disk has been reported by `append`; nothing is buffered that closing could still lose.
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read a journal's records and warnings about lines that are not whole records."""
+    if not path.exists():
+        return [], []
+    records: list[dict[str, Any]] = []
+    warnings: list[str] = []
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        else:
+            warnings.append(
+                f"{path.name} line {number} is not a whole record and was dropped; its cell will be run again"
+            )
+    return records, warnings
+
+
+def load_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        UsageError: the folder does not exist.
+        CorpusError: it is not a run folder, or was written by a newer version.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UsageError(f"run folder {path} does not exist: give a folder that `ttft-bench sweep` wrote")
+    manifest = read_manifest(path)
+    if manifest is None and not (path / RESULTS).exists():
+        raise CorpusError(f"{path} is not a run folder: it holds neither {MANIFEST} nor {RESULTS}")
+    records, warnings = read_journal(path / RESULTS)
+    cells: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if int(record.get("schema_version", 0)) > SCHEMA_VERSION:
+            raise CorpusError(
+                f"{path / RESULTS} has rows of schema {record['schema_version']}, newer than this version "
+                f"reads ({SCHEMA_VERSION}): upgrade ttft-bench"
+            )
+        cell = str(record.get("cell_id", ""))
+        cells.pop(cell, None)
+        cells[cell] = {name: record.get(name, "" if kind == "str" else None) for name, kind in _KINDS.items()}
+    return Run(path, manifest or {}, list(cells.values()), tuple(warnings))
+
+
+_KINDS = {field.name: field.kind for field in FIELDS}
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a folder, or None if there is none.
+
+    Raises:
+        CorpusError: it is not JSON.
+    """
+    file = path / MANIFEST
+    if not file.exists():
+        return None
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorpusError(f"{file} is not valid JSON ({error}): restore it or use another --output") from error
+    if not isinstance(manifest, dict):
+        raise CorpusError(f"{file} is not a JSON object: restore it or use another --output")
+    return manifest
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Replace the manifest atomically."""
+    write_atomically(path / MANIFEST, json.dumps(manifest, indent=2, sort_keys=False, default=str) + "\n")
+
+
+def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to continue a run whose rows could not stand beside the new ones.
+
+    Args:
+        path: run folder, perhaps new.
+        identity: name -> value of everything that must not change within a run.
+
+    Raises:
+        ResumeError: naming every value that differs, and the remedy.
+    """
+    manifest = read_manifest(path) or {}
+    before = manifest.get("identity", {})
+    changed = [
+        f"{key} was {before[key]!r}, now {value!r}"
+        for key, value in identity.items()
+        if key in before and before[key] != value
+    ]
+    if changed:
+        raise ResumeError(
+            f"{path} holds another run: {'; '.join(changed)}. Give the same settings to go on with it, "
+            "or another --output to start a new one"
+        )
+
+
+def write_tables(run: Run) -> None:
+    """Write ``results.csv`` and ``results.parquet``: the same rows, typed by the schema."""
+    import pandas as pd
+
+    frame = pd.DataFrame(run.rows, columns=list(COLUMNS))
+    for field in FIELDS:
+        if field.kind == "int":
+            frame[field.name] = frame[field.name].astype("Int64")
+        elif field.kind == "float":
+            frame[field.name] = frame[field.name].astype("float64")
+        elif field.kind == "str":
+            frame[field.name] = frame[field.name].fillna("").astype("string")
+    parquet = run.path / "results.parquet"
+    with _storage_errors(parquet), _temporary(parquet) as temporary:
+        frame.to_parquet(temporary, index=False)
+    text = frame.copy()
+    text["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
+    write_atomically(run.path / "results.csv", text.to_csv(index=False))
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Hold a run folder for writing; create it if needed.
+
+    Raises:
+        RunLockedError: another process holds it; the message names that process.
+        StorageError: the folder cannot be made or written.
+    """
+    import filelock
+
+    with _storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    lock = filelock.FileLock(str(path / LOCK))
+    holder = path / f"{LOCK}.json"
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        who = "another process"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            facts = json.loads(holder.read_text(encoding="utf-8"))
+            who = f"process {facts['pid']} on {facts['host']}, started {facts['started']}"
+        raise RunLockedError(f"{path} is being written by {who}: wait for it, or give another --output") from error
+    try:
+        facts = {"pid": os.getpid(), "host": socket.gethostname(), "started": now()}
+        write_atomically(holder, json.dumps(facts))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+        with contextlib.suppress(OSError):
+            (path / LOCK).unlink(missing_ok=True)
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old or the new one, never a part.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    with _storage_errors(path), _temporary(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}. Free some space or give another --output; "
+            "rows already written are kept"
+        ) from error
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut what a killed process left unfinished after the last line break, so that lines stay whole."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole, _, tail = content.rpartition(b"\n")
+    if not tail:
+        return
+    try:
+        json.loads(tail)
+    except ValueError:
+        kept = whole + b"\n" if whole else b""
+    else:
+        kept = content + b"\n"
+    with path.open("rb+") as stream:
+        stream.truncate(min(len(kept), len(content)))
+        stream.seek(min(len(kept), len(content)))
+        stream.write(kept[len(content) :])
+
+
+__all__ = [
+    "DOCUMENTS",
+    "PICKS",
+    "RESULTS",
+    "Journal",
+    "Run",
+    "check_identity",
+    "load_run",
+    "now",
+    "read_journal",
+    "read_manifest",
+    "write_atomically",
+    "write_manifest",
+    "write_tables",
+    "writing",
+]

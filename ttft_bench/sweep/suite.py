@@ -1,0 +1,197 @@
+"""A suite: everything that defines a benchmark run, read from a TOML file. Flags override it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
+from ttft_bench.registry import SUITES, load
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """Where the text comes from; limits of None take everything."""
+
+    source: str = "minipile"
+    subsets: tuple[str, ...] | None = None
+    train_per_subset: int | None = None
+    prompts_per_subset: int | None = 50
+
+
+@dataclass(frozen=True)
+class PoolSpec:
+    """How candidates are found: the ``k`` nearest training documents under ``embedder``."""
+
+    embedder: str = "all-minilm-l6-v2"
+    k: int = 200
+
+
+@dataclass(frozen=True)
+class SelectSpec:
+    """What is compared: strategies (specs), budgets (steps) and gradient reuse intervals."""
+
+    strategies: tuple[str, ...] = ()
+    budgets: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
+    reuse: tuple[int, ...] = (1, 2)
+    grouping: str = "runs"
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class ControlSpec:
+    """A control: ``strategy`` run on pools from another source, at the largest budget only."""
+
+    label: str
+    strategy: str
+    pool: str = "random"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The language model that is finetuned and scored."""
+
+    name: str = "smollm2-135m-instruct"
+    max_tokens: int = 1024
+    start_token: str = "auto"
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class FinetuneSpec:
+    """The optimizer; see :class:`ttft_bench.engine.finetune.Settings`."""
+
+    lr: float = 5e-5
+    dropout: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`."""
+
+    protocol: str = "window"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A whole suite; ``name``, ``purpose`` and ``estimate`` (how long it takes) describe it to people."""
+
+    name: str
+    purpose: str = ""
+    estimate: str = ""
+    seed: int = 0
+    corpus: CorpusSpec = field(default_factory=CorpusSpec)
+    pool: PoolSpec = field(default_factory=PoolSpec)
+    select: SelectSpec = field(default_factory=SelectSpec)
+    controls: tuple[ControlSpec, ...] = ()
+    model: ModelSpec = field(default_factory=ModelSpec)
+    finetune: FinetuneSpec = field(default_factory=FinetuneSpec)
+    score: ScoreSpec = field(default_factory=ScoreSpec)
+
+    def __post_init__(self) -> None:
+        for what, value, least in (
+            ("pool.k", self.pool.k, 1),
+            ("model.max_tokens", self.model.max_tokens, 2),
+            ("corpus.train_per_subset", self.corpus.train_per_subset, 1),
+            ("corpus.prompts_per_subset", self.corpus.prompts_per_subset, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{what} must be at least {least}, got {value}")
+        for what, numbers in (("budgets", self.select.budgets), ("reuse", self.select.reuse)):
+            if not numbers or min(numbers) < 1:
+                shown = ",".join(map(str, numbers)) or "none"
+                raise UsageError(f"{what} must be whole numbers of at least 1, got {shown}")
+
+    def with_changes(self, section: str, **changes: Any) -> Suite:
+        """Replace keys of one section (or top-level keys for section ""); None means unchanged."""
+        given = {key: value for key, value in changes.items() if value is not None}
+        if not given:
+            return self
+        if not section:
+            return dataclasses.replace(self, **given)
+        return dataclasses.replace(self, **{section: dataclasses.replace(getattr(self, section), **given)})
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """Load a suite by its registered name or from a TOML file.
+
+    Raises:
+        SuiteError: no such suite or file, not TOML, an unknown key, or a value of the wrong type.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.is_file():
+        return read_suite(path)
+    try:
+        file = load(name_or_path, SUITES)()
+    except UnknownPluginError as error:
+        raise SuiteError(f"{error}; or give the path of a .toml file") from error
+    return read_suite(Path(file))
+
+
+def read_suite(path: Path) -> Suite:
+    """Read and check one TOML file; see :func:`load_suite` for the errors."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SuiteError(f"suite file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SuiteError(f"suite file {path} cannot be read as TOML: {error}") from error
+    data.setdefault("name", path.stem)
+    try:
+        suite: Suite = _build(Suite, data, "")
+        return suite
+    except UsageError as error:
+        raise SuiteError(f"suite file {path}: {error}") from error
+
+
+def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise SuiteError(f"{where.rstrip('.')} must be a table")
+    hints = get_type_hints(cls)
+    unknown = [key for key in data if key not in hints]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], hints, 1)
+        hint = f"did you mean {where}{near[0]}?" if near else f"known keys are {', '.join(hints)}"
+        raise SuiteError(f"unknown key {where}{unknown[0]}: {hint}")
+    try:
+        return cls(**{key: _convert(hints[key], value, where + key) for key, value in data.items()})
+    except TypeError as error:
+        missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
+        raise SuiteError(f"{where.rstrip('.') or 'suite'} lacks {', '.join(missing) or error}") from error
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(option for option in get_args(kind) if option is not type(None))
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise SuiteError(f"{where} must be a list, got {value!r}")
+        inner = get_args(kind)[0]
+        return tuple(_convert(inner, item, f"{where}[{index}]") for index, item in enumerate(value))
+    if dataclasses.is_dataclass(kind):
+        return _build(kind if isinstance(kind, type) else type(kind), value, f"{where}.")
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise SuiteError(f"{where} must be {kind.__name__}, got {value!r}")
+    return value
+
+
+__all__ = [
+    "ControlSpec",
+    "CorpusSpec",
+    "FinetuneSpec",
+    "ModelSpec",
+    "PoolSpec",
+    "ScoreSpec",
+    "SelectSpec",
+    "Suite",
+    "load_suite",
+    "read_suite",
+]

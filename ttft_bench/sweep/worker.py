@@ -1,0 +1,181 @@
+"""A child process that runs one strategy, so that a plug-in that hangs, exits or crashes costs only itself.
+
+The clock is inside the child: what is timed is the ``select`` call alone. One untimed call comes first for
+every strategy, so that nobody's imports or first-call costs are counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from ttft_bench.selector import make_problem, measure, validate_selection
+
+#: Starting an interpreter and importing a heavy plug-in must not count against a strategy's own time limit.
+STARTUP_S = 120.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One ``select`` call: plain arrays, and the coordinates of its random draws."""
+
+    query: np.ndarray[Any, Any]
+    pool: np.ndarray[Any, Any]
+    budget: int
+    ids: np.ndarray[Any, Any]
+    n_tokens: np.ndarray[Any, Any]
+    seed: tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a request: ``status`` is ok | failed | timeout; ``values`` holds figures and picks."""
+
+    status: str
+    reason: str
+    values: dict[str, Any]
+
+
+class Worker:
+    """One strategy in a child process, restarted when it dies.
+
+    Args:
+        spec: the strategy's spec.
+        timeout_s: how long one ``select`` call may take.
+        patience: after so many timeouts in a row every further request is answered without asking.
+    """
+
+    def __init__(self, spec: str, timeout_s: float, patience: int = 3) -> None:
+        self.spec = spec
+        self.timeout_s = timeout_s
+        self.patience = patience
+        self._timeouts = 0
+        self._unusable: Answer | None = None
+        self._process: Any = None
+        self._connection: Connection | None = None
+
+    def ask(self, request: Request) -> Answer:
+        """Run one selection; never raises for anything the strategy does."""
+        if self._timeouts >= self.patience:
+            return Answer("timeout", f"not tried: {self._timeouts} calls in a row exceeded {self.timeout_s:g} s", {})
+        if self._unusable is not None:
+            return self._unusable
+        if self._process is None:
+            failure = self._start(request)
+            if failure is not None:
+                return failure
+        return self._exchange(("select", request), self.timeout_s)
+
+    def close(self) -> None:
+        """End the child process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, request: Request) -> Answer | None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self.spec), daemon=True)
+        self._process.start()
+        theirs.close()
+        built = self._exchange(None, STARTUP_S)
+        if built.status != "ok":
+            self.close()
+            self._unusable = built
+            return built
+        # The untimed first call: its answer is thrown away, its failure is the request's.
+        warmed = self._exchange(("select", request), STARTUP_S if self.timeout_s > STARTUP_S else self.timeout_s + 30.0)
+        return warmed if self._process is None else None
+
+    def _exchange(self, message: Any, timeout_s: float) -> Answer:
+        assert self._connection is not None
+        try:
+            if message is not None:
+                self._connection.send(message)
+            if not self._connection.poll(timeout_s):
+                self._timeouts += 1
+                self.close()
+                return Answer("timeout", f"select() took longer than {timeout_s:g} s and was stopped", {})
+            answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join(timeout=5)
+            code = self._process.exitcode
+            self.close()
+            return Answer("failed", f"the strategy ended its process (exit code {code})", {})
+        self._timeouts = 0
+        assert isinstance(answer, Answer)
+        return answer
+
+
+def _serve(connection: Connection, spec: str) -> None:
+    # Ctrl-C is the parent's to handle; and what a plug-in prints must not mix with results on stdout.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    from ttft_bench.registry import build_selector
+
+    try:
+        selector = build_selector(spec)
+    except BaseException as error:
+        connection.send(Answer("failed", _reason(error), {}))
+        return
+    connection.send(Answer("ok", "", {}))
+    while True:
+        try:
+            _, request = connection.recv()
+        except (EOFError, OSError):
+            return
+        connection.send(_select(selector, request))
+
+
+def _select(selector: Any, request: Request) -> Answer:
+    from ttft_bench.seeds import derive_rng
+
+    try:
+        budget = request.budget if selector.repeats else min(request.budget, len(request.pool))
+        problem = make_problem(request.query, request.pool, budget, request.ids, request.n_tokens)
+        rng = derive_rng(*request.seed)
+        start = time.perf_counter()
+        selection = selector.select(problem, rng)
+        select_s = time.perf_counter() - start
+        selection = validate_selection(selection, problem, selector)
+    except BaseException as error:
+        return Answer("failed", _reason(error), {})
+    note = "" if budget == request.budget else f"budget {request.budget} capped at the pool of {budget}: no repeats"
+    values = {
+        "positions": selection.positions.tolist(),
+        "objective": selection.objective,
+        "gap": selection.gap,
+        "solver_status": selection.status,
+        "select_s": select_s,
+        "nested": bool(selector.nested),
+        **measure(selection.positions, problem),
+    }
+    return Answer("ok", note, values)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+__all__ = ["Answer", "Request", "Worker"]
