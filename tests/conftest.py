@@ -19,7 +19,7 @@ def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random sentence-transformers model over a word vocabulary: texts sharing words are near."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny-embedder")
@@ -37,12 +37,11 @@ def tiny_embedder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_attention_heads=2,
             intermediate_size=32,
             max_position_embeddings=64,
+            initializer_range=1.0,
         )
         BertModel(config).save_pretrained(bert)
     word = Transformer(str(bert), max_seq_length=64)
-    SentenceTransformer(modules=[word, Pooling(word.get_word_embedding_dimension())], device="cpu").save(
-        str(folder / "st")
-    )
+    SentenceTransformer(modules=[word, Pooling(config.hidden_size)], device="cpu").save(str(folder / "st"))
     return folder / "st"
 
 

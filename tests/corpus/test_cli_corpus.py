@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_embedder import HashingEmbedder
 from typer.testing import CliRunner
 
+from fake_embedder import HashingEmbedder
 from ttft_bench.cli.corpus import app
 from ttft_bench.corpus import embed
 
@@ -53,9 +53,7 @@ def test_info(source: str) -> None:
     _run("build", source, "-k", "5")
     shown = json.loads(_run("info", source, "--json"))
     assert {row["subset"] for row in shown["subsets"]} > {"woods", "fields"}
-    assert all(
-        row["documents"] and row["characters_min"] <= row["characters_max"] for row in shown["subsets"]
-    )
+    assert all(row["documents"] and row["characters_min"] <= row["characters_max"] for row in shown["subsets"])
     assert [pool["k"] for pool in shown["cached_pools"]] == [5]
     assert shown["cached_embeddings"]["hashing-0001"] == sum(row["documents"] for row in shown["subsets"])
     assert "cached: " in _run("info", source)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_embedder import HashingEmbedder
 
+from fake_embedder import HashingEmbedder, embed_and_count
 from ttft_bench.corpus import embed, sentence
 from ttft_bench.corpus.embed import count_cached, embed_texts, load_embedder
 from ttft_bench.errors import EmbeddingError, ModelError, StorageError
@@ -130,16 +130,10 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def _embed_in_process(cache: Path, found: multiprocessing.Queue[int]) -> None:
-    embedder = HashingEmbedder()
-    embed_texts(TEXTS, embedder, cache)
-    found.put(len(embedder.embedded))
-
-
 def test_two_processes_share_the_work(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     found: multiprocessing.Queue[int] = context.Queue()
-    workers = [context.Process(target=_embed_in_process, args=(tmp_path, found)) for _ in range(2)]
+    workers = [context.Process(target=embed_and_count, args=(TEXTS, tmp_path, found)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

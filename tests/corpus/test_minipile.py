@@ -10,17 +10,17 @@ import pytest
 from ttft_bench.corpus import Corpus, load_corpus
 from ttft_bench.corpus.documents import normalised
 from ttft_suites import minipile
-from ttft_suites.minipile import licences, phenotypes, source
+from ttft_suites.minipile import licences, mediawiki, phenotypes, source
 from ttft_suites.minipile.mediawiki import prose
 
 
-def test_markup_becomes_prose() -> None:
+def test_markup_becomes_prose(monkeypatch: pytest.MonkeyPatch) -> None:
     markup = textwrap.dedent("""\
         {{Infobox|name={{nowrap|x}}|area=5}}
         [[File:A.jpg|thumb|A [[link|nice]] picture.]]
-        '''Albedo''' ({{IPA|x}}; [[Latin]] ''albus'')<ref name="a">{{cite|b}}</ref> is the [[ratio|share]] of light reflected by a body.
+        '''Albedo''' ({{IPA|x}}; ''albus'')<ref name="a">{{cite|b}}</ref> is the [[ratio|share]] of light reflected.
         == Heading ==
-        A road of {{convert|5|km|mi}} &amp; more<ref name="z"/> lies [http://x.org beside] the [[lake]]s (), nice to see.
+        A road of {{convert|5|km|mi}} &amp; more<ref name="z"/> lies [http://x.org beside] the [[lake]]s ().
         * a list item that is long enough to be taken for a paragraph of prose by its length alone.
         {| class="t"
         | cell {| nested |}
@@ -28,9 +28,10 @@ def test_markup_becomes_prose() -> None:
         The end<!-- hidden --> of this article comes&nbsp;after &frac12; a mile of [[:Category:Roads|roads]] and more.
         [[Category:Things]]
         """)
+    monkeypatch.setattr(mediawiki, "SHORTEST", 20)
     assert prose(markup) == [
-        "Albedo (Latin albus) is the share of light reflected by a body.",
-        "A road of 5 km & more lies beside the lakes, nice to see.",
+        "Albedo (albus) is the share of light reflected.",
+        "A road of 5 km & more lies beside the lakes.",
         "The end of this article comes after ½ a mile of roads and more.",
     ]
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ttft_bench.cli.console import note, progress_bar, stdout
+from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.text import printable
 
 if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
-    from ttft_bench.corpus.retrieve import OnStage
 
 app = typer.Typer(help="Make a corpus ready, describe it, search it.", no_args_is_help=True)
 
@@ -49,28 +47,26 @@ def build(
 
     start = time.perf_counter()
     corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
-    work = _Work()
-    with pool_progress(work) as on_progress:
+    with ConsoleReporter() as reporter:
+        work = _Work(reporter)
         pools = build_pools(
             corpus,
-            lambda: load_embedder(embedder, device, note),
+            lambda: load_embedder(embedder, device, reporter.note),
             k=k,
             cache=cache_dir(),
-            note=note,
-            on_progress=on_progress,
+            note=reporter.note,
+            on_progress=work,
         )
     new, seconds = work.documents, work.documents_s
     rate = f" ({new / seconds:.1f} documents/s)" if new and seconds > 0 else ""
-    counts = (
-        f"{len(corpus.train):,} documents, {len(corpus.prompts):,} prompts, {len(corpus.subsets)} subsets"
-    )
+    counts = f"{len(corpus.train):,} documents, {len(corpus.prompts):,} prompts, {len(corpus.subsets)} subsets"
     each = f"{pools.embed_s * 1e3:.1f} ms to embed, {pools.retrieve_s * 1e3:.2f} ms to retrieve"
     console = stdout()
     for title, line in (
         ("corpus", f"{corpus.name}: {counts}, hash {corpus.hash}"),
         ("embedder", pools.embedder),
         ("embeddings", f"{new:,} made in {seconds:.1f} s{rate}, {len(corpus.train) - new:,} from the cache"),
-        ("pools", f"{len(pools.pools):,} of {pools.k}, {'from the cache' if pools.cached else 'made'}"),
+        ("pools", f"{len(pools.pools):,} of {pools.k} candidates, {'from the cache' if pools.cached else 'made'}"),
         ("per prompt", f"{each} (medians)"),
         ("kept in", str(cache_dir())),
         ("took", f"{time.perf_counter() - start:.1f} s"),
@@ -132,13 +128,13 @@ def search(
 
     loaded = _load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
     model = load_embedder(embedder, device, note)
-    with pool_progress() as on_progress:
+    with ConsoleReporter() as reporter:
         matrix = embed_texts(
             [document.text for document in loaded.train],
             model,
             cache_dir(),
-            lambda done, total: on_progress("documents", done, total),
-            note=note,
+            lambda done, total: reporter.progress("embedding documents", done, total),
+            note=reporter.note,
         )
     query = unit_rows(model.embed([text]), [text], model)
     similarity, ids = open_index(matrix, cache_dir(), note=note).search(query, k)
@@ -160,30 +156,20 @@ def search(
 
 
 class _Work:
-    """What had to be embedded, and how long that took."""
+    """Passes progress on, and remembers how many documents had to be embedded and how long that took."""
 
-    documents = 0
-    documents_s = 0.0
+    def __init__(self, reporter: ConsoleReporter) -> None:
+        self._reporter = reporter
+        self._start = 0.0
+        self.documents = 0
+        self.documents_s = 0.0
 
-
-@contextmanager
-def pool_progress(work: _Work | None = None) -> Iterator[OnStage]:
-    """A bar with the rate per stage of ``build_pools``; silent when stderr is not a terminal."""
-    tasks: dict[str, Any] = {}
-    starts: dict[str, float] = {}
-    with progress_bar() as bar:
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                starts[stage] = time.perf_counter()
-                tasks[stage] = bar.add_task(f"embedding {stage}", total=total, rate="")
-            elapsed = time.perf_counter() - starts[stage]
-            rate = f"{done / elapsed:.1f}/s" if done and elapsed > 0 else ""
-            bar.update(tasks[stage], completed=done, rate=rate)
-            if work and stage == "documents":
-                work.documents, work.documents_s = done, elapsed
-
-        yield on_progress
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "documents":
+            if done == 0:
+                self._start = time.perf_counter()
+            self.documents, self.documents_s = done, time.perf_counter() - self._start
+        self._reporter.progress(f"embedding {stage}", done, total)
 
 
 def _load(
@@ -247,4 +233,4 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
 
 
-__all__ = ["app", "pool_progress"]
+__all__ = ["app"]

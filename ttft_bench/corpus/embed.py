@@ -165,8 +165,10 @@ def _gather(
             pending.clear()
 
     done = 0
-    if missing and on_progress:
-        on_progress(0, len(missing))
+    if missing:
+        _ = embedder.dimension  # reads the weights, so that the rate shown is that of embedding alone
+        if on_progress:
+            on_progress(0, len(missing))
     try:
         for batch in _batches(missing, texts, getattr(embedder, "batch_size", 32)):
             batch_texts = [texts[row] for row in batch]

@@ -21,9 +21,7 @@ _PER_CANDIDATE = ("ids", "similarity")
 Arrays = dict[str, NDArray[Any]]
 
 
-def describe(
-    corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int
-) -> dict[str, Any]:
+def describe(corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int) -> dict[str, Any]:
     """All that decides the pools; a file that says anything else belongs to other pools."""
     return {
         "layout": LAYOUT,

@@ -39,7 +39,7 @@ class Pool:
         embed_s: seconds to embed this prompt alone, tokenisation included, after a warm-up.
         retrieve_s: seconds to find its candidates alone, after a warm-up.
         source: "nearest" or "random".
-        hash: identifies the candidates: prompt, embedder, source, and the documents' contents in order.
+        hash: identifies the candidates: prompt, embedder, source, ids and contents of the documents in order.
     """
 
     prompt_id: str
@@ -202,8 +202,10 @@ def _pool_set(
             embed_s=float(arrays["embed_s"][row]),
             retrieve_s=float(arrays["retrieve_s"][row]),
             source=meta["source"],
-            # Contents, not vectors: those differ in the last bits from machine to machine.
-            hash=digest("pool", prompt.key, meta["fingerprint"], meta["source"], *contents),
+            # Contents and ids, because picks are stored as ids; no vectors, whose last bits differ per machine.
+            hash=digest(
+                "pool", prompt.key, meta["fingerprint"], meta["source"], arrays["ids"][part].tobytes(), *contents
+            ),
         )
     return PoolSet(
         pools=pools,

@@ -103,6 +103,7 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    _quiet()
     try:
         return AutoTokenizer.from_pretrained(str(source))
     except Exception as error:
@@ -136,6 +137,7 @@ def load_model(
     if precision not in PRECISIONS:
         raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     target = resolve_device(device)
+    _quiet()
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     tokenizer = load_tokenizer(source)
@@ -215,6 +217,13 @@ def model_fingerprint(source: str | Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def _quiet() -> None:
+    """Loading takes seconds: a bar of its own would only break the lines of the caller's progress."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def _cannot_load(source: str | Path, what: str, error: Exception) -> ModelError:

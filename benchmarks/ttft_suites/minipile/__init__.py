@@ -65,7 +65,7 @@ DOMAINS = (
 
 
 def build(note: Note) -> Iterable[Document]:
-    """The documents of the corpus, from the cache or built on first use (about half a minute).
+    """The documents of the corpus, from the cache or built on first use (under a minute).
 
     Raises:
         AssetError: a source cannot be fetched.

@@ -23,6 +23,9 @@ _LEADING_JUNK = re.compile(r"\((?:\s+|\s*[,;:]\s*)")
 _BEFORE_STOP = re.compile(r"\s+([,.;:)])(?=\s|$)")
 _SPACES = re.compile(r"[^\S\n]+")
 
+#: Shorter lines are captions and crumbs of templates.
+SHORTEST = 60
+
 #: Lines that are no prose: headings, lists, indents, table rows, rules.
 _NO_PROSE = tuple("=*#:;|!{}[<-")
 
@@ -100,7 +103,7 @@ def _tidy(line: str) -> str:
 
 
 def _is_prose(line: str) -> bool:
-    return len(line) >= 60 and not line.startswith(_NO_PROSE) and line.rstrip("\"')”’»")[-1:] in ".!?:;"
+    return len(line) >= SHORTEST and not line.startswith(_NO_PROSE) and line.rstrip("\"')”’»")[-1:] in ".!?:;"
 
 
 __all__ = ["prose"]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ttft_bench.corpus.embed import embed_texts
 
 
 class HashingEmbedder:
@@ -35,3 +39,10 @@ class HashingEmbedder:
             if word in text:
                 return np.full(self.dimension, value, dtype=np.float32)
         return vector / np.linalg.norm(vector)
+
+
+def embed_and_count(texts: Sequence[str], cache: Path, found: multiprocessing.Queue[int]) -> None:
+    """What a second process does: embed, and say how many texts it had to embed itself."""
+    embedder = HashingEmbedder()
+    embed_texts(texts, embedder, cache)
+    found.put(len(embedder.embedded))

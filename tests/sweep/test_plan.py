@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from ttft_bench.engine.schedule import Step
+from ttft_bench.errors import UsageError
+from ttft_bench.sweep.plan import Job, drop_unchanged, make_cells, make_jobs, make_tasks
+from ttft_bench.sweep.suite import ControlSpec, SelectSpec, Suite
+
+
+def job(label, budgets=(1, 2, 3), reuse=(1, 2)):
+    return Job(label, label, "dist 1", "nearest", budgets, reuse)
+
+
+def served(tasks):
+    return {
+        cell.cell_id: task.steps[:count]
+        for task in tasks
+        for count, cells in task.checkpoints.items()
+        for cell in cells
+    }
+
+
+def test_nested_picks_are_served_by_one_run():
+    cells = make_cells(["p"], [job("a", reuse=(1,))], "runs", {})
+    tasks = make_tasks(cells, {("p", "a", n): [7, 8, 9][:n] for n in (1, 2, 3)})
+    assert len(tasks) == 1
+    assert list(tasks[0].checkpoints) == [1, 2, 3]
+
+
+def test_every_cell_gets_exactly_its_own_schedule():
+    jobs = [job("nested"), job("other")]
+    picks = {("p", "nested", n): [1, 1, 2][:n] for n in (1, 2, 3)}
+    picks |= {("p", "other", 1): [1], ("p", "other", 2): [3, 3], ("p", "other", 3): [3, 4, 4]}
+    for grouping in ("runs", "global"):
+        cells = make_cells(["p"], jobs, grouping, {})
+        by_id = {cell.cell_id: cell for cell in cells}
+        from ttft_bench.engine.schedule import build_schedule
+
+        for cell_id, steps in served(make_tasks(cells, picks)).items():
+            cell = by_id[cell_id]
+            assert steps == build_schedule(picks["p", cell.job.label, cell.budget], cell.reuse)
+
+
+def test_strategies_with_the_same_picks_share_a_run_and_reuse_without_repeats_costs_nothing():
+    cells = make_cells(["p"], [job("a"), job("b")], "runs", {})
+    picks = {("p", label, n): [4, 5, 6][:n] for label in "ab" for n in (1, 2, 3)}
+    tasks = make_tasks(cells, picks)
+    assert len(tasks) == 1
+    assert len(served(tasks)) == len(cells) == 12
+
+
+def test_under_global_grouping_a_smaller_budget_is_not_a_prefix():
+    cells = make_cells(["p"], [job("a", (2, 3), (2,))], "global", {})
+    tasks = make_tasks(cells, {("p", "a", 2): [1, 2], ("p", "a", 3): [1, 2, 1]})
+    assert [task.steps for task in tasks] == [
+        (Step(1, True), Step(1, False), Step(2, True)),
+        (Step(1, True), Step(2, True)),
+    ]
+
+
+def test_prompts_do_not_share():
+    cells = make_cells(["p", "q"], [job("a", (1,), (1,))], "runs", {})
+    assert [task.prompt_id for task in make_tasks(cells, {("p", "a", 1): [1], ("q", "a", 1): [1]})] == ["p", "q"]
+
+
+def test_cells_without_picks_are_left_out():
+    cells = make_cells(["p"], [job("a")], "runs", {})
+    assert make_tasks(cells, {}) == []
+
+
+def test_reuse_that_changes_nothing_for_a_strategy_is_dropped_as_a_whole():
+    jobs = [job("knn", (1, 2)), job("hull", (1, 2))]
+    cells = make_cells(["p", "q"], jobs, "runs", {})
+    picks = {(p, "knn", n): [1, 2][:n] for p in "pq" for n in (1, 2)}
+    picks |= {(p, "hull", n): [1, 1 if p == "p" else 2][:n] for p in "pq" for n in (1, 2)}
+    kept = drop_unchanged(cells, picks)
+    assert {(c.job.label, c.reuse.interval) for c in kept} == {("knn", 1), ("hull", 1), ("hull", 2)}
+    assert sum(c.job.label == "hull" and c.reuse.interval == 2 for c in kept) == 4, "all prompts, or a biased group"
+
+
+def test_cell_ids_change_with_what_matters_only():
+    base = make_cells(["p"], [job("a", (1,), (1,))], "runs", {"model": "m"})[0].cell_id
+    assert base == make_cells(["p"], [job("a", (1,), (1,))], "global", {"model": "m"})[0].cell_id
+    others = [
+        make_cells(["q"], [job("a", (1,), (1,))], "runs", {"model": "m"}),
+        make_cells(["p"], [job("b", (1,), (1,))], "runs", {"model": "m"}),
+        make_cells(["p"], [job("a", (2,), (1,))], "runs", {"model": "m"}),
+        make_cells(["p"], [job("a", (1,), (2,))], "runs", {"model": "m"}),
+        make_cells(["p"], [job("a", (1,), (1,))], "runs", {"model": "n"}),
+    ]
+    assert base not in {cells[0].cell_id for cells in others}
+
+
+def suite(*strategies, controls=()):
+    return Suite("s", select=SelectSpec(strategies=strategies, budgets=(4, 2, 2), reuse=(2, 1)), controls=controls)
+
+
+def test_jobs_are_canonical_and_sorted():
+    jobs = make_jobs(suite("sift[lam=0.2]", "hullft[max_iter=9]", controls=(ControlSpec("ctl", "random", "random"),)))
+    assert [j.label for j in jobs] == ["sift", "hullft[max_iter=9]", "ctl"]
+    assert jobs[0].budgets == (2, 4) and jobs[0].reuse == (1, 2)
+    control = jobs[2]
+    assert (control.control, control.spec, control.pool, control.budgets, control.reuse) == (
+        True,
+        "random",
+        "random",
+        (4,),
+        (1,),
+    )
+    assert all(j.distribution.startswith("ttft-bench ") for j in jobs)
+
+
+def test_a_strategy_given_twice_is_refused_also_when_spelled_differently():
+    with pytest.raises(UsageError, match="sift is given twice"):
+        make_jobs(suite("sift", "sift[lam=0.2]"))
+
+
+def test_no_strategies_is_an_error():
+    with pytest.raises(UsageError, match="no strategies"):
+        make_jobs(suite())
