@@ -19,9 +19,7 @@ FULL = 24
 _DIMENSIONS = 10
 
 
-def sample(
-    budget: int, *, size: int = FULL, queries: int = 1, seed: int = 0, permute: bool = False
-) -> Problem:
+def sample(budget: int, *, size: int = FULL, queries: int = 1, seed: int = 0, permute: bool = False) -> Problem:
     """A generic pool around a generic query, nearest first unless permuted; no ties."""
     rng = derive_rng("contract problem", seed)
     query = rng.normal(size=(queries, _DIMENSIONS))

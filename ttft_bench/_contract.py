@@ -59,8 +59,7 @@ def _select(selector: Selector, problem: Problem, seed: int = 0) -> Selection:
 def _defaults(selector: Selector) -> None:
     for name, parameter in selector.parameters().items():
         _require(
-            parameter.default is not inspect.Parameter.empty
-            and parameter.kind is not parameter.POSITIONAL_ONLY,
+            parameter.default is not inspect.Parameter.empty and parameter.kind is not parameter.POSITIONAL_ONLY,
             f"constructor parameter {name!r} is not a keyword with a default",
         )
     try:
@@ -208,9 +207,7 @@ def _repeats(selector: Selector) -> None:
 def _adaptive(selector: Selector) -> None:
     for make in (sample, *ODDITIES.values()):
         got, due = len(_select(selector, make(9)).positions), 9
-        _require(
-            selector.adaptive or got == due, f"{got} picks for a budget of {due} although `adaptive` is False"
-        )
+        _require(selector.adaptive or got == due, f"{got} picks for a budget of {due} although `adaptive` is False")
 
 
 @_check("permutation")
@@ -243,9 +240,7 @@ def _objective(selector: Selector) -> None:
         residual = problem.target - answer.weights @ problem.pool.astype(np.float64)
         value = float(residual @ residual)
         off = abs(answer.objective - value)
-        _require(
-            off <= CERTIFICATE_TOLERANCE, f"objective {answer.objective:.9g}, at its weights f is {value:.9g}"
-        )
+        _require(off <= CERTIFICATE_TOLERANCE, f"objective {answer.objective:.9g}, at its weights f is {value:.9g}")
 
 
 @_check("certificate")

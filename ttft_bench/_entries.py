@@ -52,8 +52,7 @@ def kind_of(group: str) -> str:
 def entries(group: str = SELECTORS) -> list[Entry]:
     """Everything installed in a group, by name; a name offered twice appears twice."""
     found = {
-        Entry(point.name, group, point.value, *_source(point))
-        for point in importlib.metadata.entry_points(group=group)
+        Entry(point.name, group, point.value, *_source(point)) for point in importlib.metadata.entry_points(group=group)
     }
     return sorted(found, key=lambda entry: (entry.name, not entry.built_in, entry.distribution))
 
@@ -84,9 +83,7 @@ def entry(name: str, group: str = SELECTORS) -> Entry:
     if not found:
         known = sorted({item.name for item in installed})
         listing = ", ".join(known) or "none"
-        raise UnknownPluginError(
-            f"unknown {kind_of(group)} {name!r}{nearest(name, known)} (installed: {listing})"
-        )
+        raise UnknownPluginError(f"unknown {kind_of(group)} {name!r}{nearest(name, known)} (installed: {listing})")
     return found[0]
 
 

@@ -96,9 +96,7 @@ def _split(text: str) -> list[str]:
         elif character == "]":
             depth -= 1
             if depth < 0:
-                raise SpecError(
-                    f"{text!r} closes a bracket that was never opened, at {text[: position + 1]!r}"
-                )
+                raise SpecError(f"{text!r} closes a bracket that was never opened, at {text[: position + 1]!r}")
         elif character == "," and depth == 0:
             pieces.append(text[start:position])
             start = position + 1

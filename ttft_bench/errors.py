@@ -119,6 +119,4 @@ class NonFiniteError(CellError):
     """A loss or score is NaN or infinite."""
 
 
-__all__ = sorted(
-    name for name, value in list(globals().items()) if isinstance(value, type) or name.startswith("EXIT_")
-)
+__all__ = sorted(name for name, value in list(globals().items()) if isinstance(value, type) or name.startswith("EXIT_"))

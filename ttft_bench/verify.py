@@ -118,9 +118,7 @@ def verify(
         for selector in selectors:
             for budget in budgets:
                 answer, residual, select_s = _run(selector, problem_for(budget), label)
-                yield _row(
-                    selector, label, budget, answer, best, residual, (select_s, reference_s), tolerance
-                )
+                yield _row(selector, label, budget, answer, best, residual, (select_s, reference_s), tolerance)
 
 
 def certified_selectors(specs: Sequence[str]) -> list[Selector]:
@@ -161,9 +159,7 @@ def _row(
     seconds: tuple[float, float],
     tolerance: float,
 ) -> VerifyRow:
-    objective, gap, optimum, accuracy = (
-        _figure(x) for x in (answer.objective, answer.gap, best.objective, best.gap)
-    )
+    objective, gap, optimum, accuracy = (_figure(x) for x in (answer.objective, answer.gap, best.objective, best.gap))
     true_gap = objective - optimum
     reason = ""
     if true_gap < -(tolerance + accuracy):

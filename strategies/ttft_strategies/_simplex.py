@@ -73,9 +73,7 @@ def frank_wolfe(
         length = float(gram.diagonal[vertex] - 2.0 * g_w[vertex]) + w_g_w  # ||s - x||^2
         gamma = min(descent / length, 1.0) if length > 0.0 else 1.0
         keep = 1.0 - gamma
-        w_g_w = keep * keep * w_g_w + gamma * (
-            2.0 * keep * float(g_w[vertex]) + gamma * gram.diagonal[vertex]
-        )
+        w_g_w = keep * keep * w_g_w + gamma * (2.0 * keep * float(g_w[vertex]) + gamma * gram.diagonal[vertex])
         b_w = keep * b_w + gamma * float(gram.b[vertex])
         g_w *= keep
         g_w += gamma * gram.column(vertex)

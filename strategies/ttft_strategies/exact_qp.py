@@ -71,9 +71,7 @@ def _solve(gram: Gram, solver: str) -> tuple[Vector, str, int]:
         raise UsageError(f"exact-qp: cvxpy has no solver {solver!r} here; installed are {known}")
     differences = gram.rows - gram.target
     weights = cvxpy.Variable(len(differences), nonneg=True)
-    program = cvxpy.Problem(
-        cvxpy.Minimize(cvxpy.sum_squares(differences.T @ weights)), [cvxpy.sum(weights) == 1]
-    )
+    program = cvxpy.Problem(cvxpy.Minimize(cvxpy.sum_squares(differences.T @ weights)), [cvxpy.sum(weights) == 1])
     try:
         # Settings below what a solver can reach end in "optimal_inaccurate" and a warning; the gap says how
         # accurate the answer is, so the warning adds nothing.
@@ -81,9 +79,7 @@ def _solve(gram: Gram, solver: str) -> tuple[Vector, str, int]:
             warnings.simplefilter("ignore", UserWarning)
             program.solve(solver=solver, **_SETTINGS.get(solver, {}))
     except cvxpy.error.SolverError as error:
-        raise RuntimeError(
-            f"exact-qp: {solver} failed ({error}); try another, exact-qp[solver=...]"
-        ) from error
+        raise RuntimeError(f"exact-qp: {solver} failed ({error}); try another, exact-qp[solver=...]") from error
     if weights.value is None:
         raise RuntimeError(f"exact-qp: {solver} found no weights (status {program.status})")
     return (

@@ -43,9 +43,7 @@ def _imports(path: Path, module: str) -> set[str]:
             if node.level:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, *filter(None, [node.module])])
-            found |= {
-                f"{base}.{alias.name}" if _is_module(f"{base}.{alias.name}") else base for alias in node.names
-            }
+            found |= {f"{base}.{alias.name}" if _is_module(f"{base}.{alias.name}") else base for alias in node.names}
     return found
 
 
@@ -71,9 +69,7 @@ MODULES = _modules()
 
 
 def _under(name: str, prefixes: tuple[str, ...]) -> bool:
-    return any(
-        name == f"ttft_bench.{prefix}" or name.startswith(f"ttft_bench.{prefix}.") for prefix in prefixes
-    )
+    return any(name == f"ttft_bench.{prefix}" or name.startswith(f"ttft_bench.{prefix}.") for prefix in prefixes)
 
 
 @pytest.mark.parametrize("part", list(ALLOWED))
@@ -127,9 +123,7 @@ def _modules_after(arguments: list[str]) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["verify", "--help"], ["strategies"], ["strategies", "--json"]]
-)
+@pytest.mark.parametrize("arguments", [["--help"], ["verify", "--help"], ["strategies"], ["strategies", "--json"]])
 def test_help_and_listing_import_neither_torch_nor_a_plug_in(arguments: list[str]) -> None:
     loaded = _modules_after(arguments)
     assert "ttft_bench.cli" in loaded

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny import write_model
 
+from tiny import write_model
 from ttft_bench.engine.model import Snapshot, load_model, model_fingerprint, resolve_device, state_hash
 from ttft_bench.errors import ModelError, UsageError
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import write_model, write_tokenizer
 from transformers import AutoTokenizer
 
+from tiny import write_model, write_tokenizer
 from ttft_bench.engine.model import load_model, resolve_start_token, wrap_model
 from ttft_bench.engine.score import make_target, score, tokenize, training_sequence
 from ttft_bench.errors import ModelError, UsageError
@@ -50,9 +50,7 @@ def test_a_uniform_model_costs_its_vocabulary(tiny_model_dir):
     # One token per byte, 257 tokens: log2(257) bits per byte, whatever the text and protocol.
     for text in ("plain", "ünïcödé 你好", "x" * 500):
         for protocol in ("window", "document"):
-            assert score(model, make_target(model, text, 32, protocol)) == pytest.approx(
-                math.log2(257), rel=1e-6
-            )
+            assert score(model, make_target(model, text, 32, protocol)) == pytest.approx(math.log2(257), rel=1e-6)
 
 
 @given(TEXTS, st.integers(4, 40))
@@ -72,10 +70,7 @@ def test_window_bytes_are_exactly_those_of_the_scored_tokens(model, text, max_to
     target = make_target(model, text, max_tokens)
     # One token is one byte here, so bytes and tokens must agree, also where a character spans tokens.
     assert target.n_bytes == target.n_tokens <= max_tokens - 1
-    assert (
-        text.encode()[: target.n_bytes].decode("utf-8")
-        == text[: len(text.encode()[: target.n_bytes].decode())]
-    )
+    assert text.encode()[: target.n_bytes].decode("utf-8") == text[: len(text.encode()[: target.n_bytes].decode())]
 
 
 def test_window_is_cut_back_to_a_character_end(model):

@@ -145,17 +145,13 @@ def test_a_run_without_a_single_success_still_has_a_report(build: Make, make_cel
 
 
 def test_rows_without_times_gaps_or_subsets_still_have_a_report(build: Make, make_cell: Make) -> None:
-    empty = dict.fromkeys(
-        ("embed_s", "retrieve_s", "select_s", "finetune_s", "restore_s", "score_s", "n_distinct")
-    )
+    empty = dict.fromkeys(("embed_s", "retrieve_s", "select_s", "finetune_s", "restore_s", "score_s", "n_distinct"))
     _, page = build([make_cell("knn", p, subset="", **empty) for p in range(2)])
     assert "No measured cell names a subset." in page
 
 
 def test_many_strategies_far_from_the_untouched_model(build: Make, make_cell: Make) -> None:
-    rows = [
-        make_cell(f"s{i}", p, 40 + i / 10 + p, budget=n) for i in range(18) for p in (0, 1) for n in (1, 2)
-    ]
+    rows = [make_cell(f"s{i}", p, 40 + i / 10 + p, budget=n) for i in range(18) for p in (0, 1) for n in (1, 2)]
     assert build(rows)[0].summary
 
 

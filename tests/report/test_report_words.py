@@ -82,10 +82,7 @@ def test_one_prompt_is_no_result(make_cell: Make) -> None:
 def test_a_run_in_which_everything_failed_says_so(make_cell: Make) -> None:
     rows = [make_cell("knn", p, None, status="failed", reason="loss is not finite") for p in range(3)]
     summary, found = told(rows)
-    assert (
-        summary
-        == "No cell of any strategy succeeded (3 failed); the most frequent reason: loss is not finite"
-    )
+    assert summary == "No cell of any strategy succeeded (3 failed); the most frequent reason: loss is not finite"
     assert "3 of 3 rows did not succeed" in found
     assert "0/3" in printed(rows)
 

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ttft_strategies.exact_qp import ExactQP
 
 from ttft_bench._check_problems import ODDITIES, reference_optimum, sample, with_duplicates
 from ttft_bench.errors import UsageError
+from ttft_strategies.exact_qp import ExactQP
 
 RNG = np.random.default_rng(0)
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from ttft_bench.selector import Problem, make_problem, measure
 from ttft_strategies.exact_qp import ExactQP
 from ttft_strategies.hullft import HullFT
 from ttft_strategies.knn import KNN
-
-from ttft_bench.selector import Problem, make_problem, measure
 
 
 def _problem(budget: int, seed: int = 0, queries: int = 1) -> Problem:
@@ -29,9 +29,7 @@ def test_support_never_exceeds_the_budget(budget: int) -> None:
 def test_reconstructs_better_than_the_nearest_neighbours() -> None:
     for seed in range(5):
         problem = _problem(10, seed)
-        residuals = [
-            measure(s.select(problem, RNG).positions, problem)["residual"] for s in (HullFT(), KNN())
-        ]
+        residuals = [measure(s.select(problem, RNG).positions, problem)["residual"] for s in (HullFT(), KNN())]
         assert residuals[0] < residuals[1]
 
 

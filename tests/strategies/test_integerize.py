@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from ttft_strategies._gram import Gram
 from ttft_strategies._integerize import integerize, round_weights
 from ttft_strategies._simplex import frank_wolfe

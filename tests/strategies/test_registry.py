@@ -111,9 +111,7 @@ def test_unfit_parameters_are_named(spec: str, message: str) -> None:
 
 
 def test_an_unknown_name_offers_the_nearest_and_the_list() -> None:
-    with pytest.raises(
-        UnknownPluginError, match=r"'hulft'; did you mean 'hullft'\? \(installed: exact-qp, .*sift\)"
-    ):
+    with pytest.raises(UnknownPluginError, match=r"'hulft'; did you mean 'hullft'\? \(installed: exact-qp, .*sift\)"):
         build_selector("hulft")
 
 
@@ -124,9 +122,7 @@ def test_a_dataclass_selector_gets_its_name_though_frozen(monkeypatch: pytest.Mo
         def select(self, problem: Any, rng: Any) -> Any:
             return None
 
-    good = dataclass(frozen=True, repr=False)(
-        type("Good", (Plain,), {"__annotations__": {"depth": int}, "depth": 1})
-    )
+    good = dataclass(frozen=True, repr=False)(type("Good", (Plain,), {"__annotations__": {"depth": int}, "depth": 1}))
     monkeypatch.setattr(registry, "load", lambda name: good)
     assert repr(build_selector("sift[depth=3]")) == "sift[depth=3]"
     own_repr = dataclass(frozen=True)(type("OwnRepr", (Plain,), {}))
@@ -160,9 +156,7 @@ def _plant(folder: Path, distribution: str, name: str, source: str, requires: st
     info = folder / f"{module}-1.0.dist-info"
     info.mkdir()
     needs = f"Requires-Dist: {requires}\n" if requires else ""
-    info.joinpath("METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{needs}"
-    )
+    info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{needs}")
     info.joinpath("entry_points.txt").write_text(f"[ttft_bench.selectors]\n{name} = {module}:S\n")
 
 
@@ -178,9 +172,7 @@ def _row(name: str, timeout_s: float = 20.0) -> Row:
 
 
 def test_a_foreign_strategy_is_listed_without_being_imported(site: Path) -> None:
-    body = (
-        "nested, repeats = True, False\n        def __init__(self, depth=3):\n            self.depth = depth"
-    )
+    body = "nested, repeats = True, False\n        def __init__(self, depth=3):\n            self.depth = depth"
     _plant(site, "good-plugin", "good", SELECTOR.format(body=body))
     row = _row("good")
     assert row == Row("good", "good-plugin", "1.0", False, nested=True, repeats=False, summary="First line.",
@@ -286,9 +278,7 @@ def test_the_command_lists_a_broken_plug_in_and_succeeds(tmp_path: Path) -> None
     assert {row["name"]: row["status"] for row in rows}["bad"] == "broken"
 
 
-def test_a_real_distribution_installs_is_listed_and_selects(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_real_distribution_installs_is_listed_and_selects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "site"
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from ttft_strategies.sift import SIFT
 
 from ttft_bench.selector import Problem, make_problem
+from ttft_strategies.sift import SIFT
 
 
 def _problem(seed: int, budget: int, size: int = 15, queries: int = 1) -> Problem:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ttft_strategies._gram import Gram, first_best
-from ttft_strategies._simplex import frank_wolfe
 
 from ttft_bench._check_problems import reference_optimum
 from ttft_bench.selector import make_problem
+from ttft_strategies._gram import Gram, first_best
+from ttft_strategies._simplex import frank_wolfe
 
 
 @st.composite
@@ -31,9 +31,7 @@ def grams(draw: st.DrawFn) -> tuple[Gram, float, float]:
 
 @settings(max_examples=100, deadline=None)
 @given(grams(), st.integers(1, 30), st.integers(1, 400))
-def test_certificate_encloses_the_optimum(
-    drawn: tuple[Gram, float, float], support_limit: int, max_iter: int
-) -> None:
+def test_certificate_encloses_the_optimum(drawn: tuple[Gram, float, float], support_limit: int, max_iter: int) -> None:
     gram, optimum, accuracy = drawn
     solution = frank_wolfe(gram, support_limit=support_limit, max_iter=max_iter)
     assert solution.weights.min() >= 0.0

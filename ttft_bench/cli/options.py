@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 Strategies = Annotated[
     str | None,
-    typer.Option(
-        "--strategies", help='Strategies to compare, e.g. "hullft[max_iter=100],sift[lam=0.2],knn".'
-    ),
+    typer.Option("--strategies", help='Strategies to compare, e.g. "hullft[max_iter=100],sift[lam=0.2],knn".'),
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
@@ -24,29 +22,21 @@ Corpus = Annotated[
     str | None,
     typer.Option("--corpus", help="Corpus name, or a JSONL, Parquet or text file or a folder of them."),
 ]
-Subsets = Annotated[
-    str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")
-]
+Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Training steps per prompt, e.g. 1,5,10-20.")]
-ReuseFlag = Annotated[
-    str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")
-]
+ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
 Grouping = Annotated[
     str | None,
     typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together)."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
-ModelName = Annotated[
-    str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")
-]
+ModelName = Annotated[str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")]
 EmbedderName = Annotated[
     str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
-MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")
-]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
 SelectTimeout = Annotated[
     float | None,
     typer.Option("--select-timeout", help="Seconds one select() call may take before it is stopped."),
@@ -71,14 +61,10 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(
-                f"{what} {part.strip()!r} is not a whole number of at least 1, or a range such as 10-20"
-            )
+            raise UsageError(f"{what} {part.strip()!r} is not a whole number of at least 1, or a range such as 10-20")
         low, high = int(first), int(last or first)
         if low < 1 or high < low:
-            raise UsageError(
-                f"{what} {part.strip()!r} must be at least 1" + (" and ascending" if dash else "")
-            )
+            raise UsageError(f"{what} {part.strip()!r} must be at least 1" + (" and ascending" if dash else ""))
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
 

@@ -13,12 +13,8 @@ from ttft_bench.cli.console import note, stdout
 
 def report(
     run: Annotated[Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False)],
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as JSON instead of the table.")
-    ] = False,
-    open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page in the browser afterwards.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of the table.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser afterwards.")] = False,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html.")] = True,
 ) -> None:
     """Write the table, the figures and one self-contained page of a run, and print the table."""

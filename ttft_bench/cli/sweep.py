@@ -96,9 +96,7 @@ def _first_line(request: Request) -> str:
     budgets = ",".join(map(str, suite.select.budgets))
     reuse = ",".join(map(str, suite.select.reuse))
     estimate = f" ({suite.estimate})" if suite.estimate else ""
-    return (
-        f"suite {suite.name}: {strategies}; budgets {budgets}; reuse {reuse}; into {request.folder}{estimate}"
-    )
+    return f"suite {suite.name}: {strategies}; budgets {budgets}; reuse {reuse}; into {request.folder}{estimate}"
 
 
 def _command(folder: Path) -> str:
@@ -133,12 +131,8 @@ def _show_plan(request: Request) -> None:
         budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
         cells = sum(cell.job == job for cell in plan.cells)
         kind = "control" if job.control else "strategy"
-        console.print(
-            f"{kind} {job.label} ({job.distribution}): budgets {budgets}; reuse {reuse}; {cells} cells"
-        )
-    console.print(
-        f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go"
-    )
+        console.print(f"{kind} {job.label} ({job.distribution}): budgets {budgets}; reuse {reuse}; {cells} cells")
+    console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go")
     if seconds is None:
         console.print("time: unknown until the model is here")
     else:

@@ -89,9 +89,7 @@ def resolve_device(name: str) -> torch.device:
     if not available.get(device.type, False):
         raise UsageError(f"device {name!r} is not available on this machine: use --device cpu or auto")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
-        raise UsageError(
-            f"device {name!r} does not exist: this machine has {torch.cuda.device_count()} GPU(s)"
-        )
+        raise UsageError(f"device {name!r} does not exist: this machine has {torch.cuda.device_count()} GPU(s)")
     return device
 
 
@@ -211,9 +209,7 @@ def model_fingerprint(source: str | Path) -> str:
         except Exception as error:
             raise _cannot_load(source, "model", error) from error
     digest = hashlib.sha256()
-    for file in sorted(
-        (*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer.json"))
-    ):
+    for file in sorted((*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer.json"))):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]

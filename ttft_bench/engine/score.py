@@ -106,9 +106,7 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
     if protocol == "window" and end > room:
         end = _last_boundary(model, text, tokens, offsets, room)
     if end <= head:
-        raise ModelError(
-            f"a text of {len(tokens)} token(s) leaves nothing to score at max_tokens={max_tokens}"
-        )
+        raise ModelError(f"a text of {len(tokens)} token(s) leaves nothing to score at max_tokens={max_tokens}")
     scored_text = text[
         _character_end(model, text, tokens, offsets, head) : _character_end(model, text, tokens, offsets, end)
     ]

@@ -54,9 +54,7 @@ def build_report(path: Path, html: bool = True) -> Report:
 
     run = load_run(path)
     if not run.rows:
-        raise DataError(
-            f"the run in '{path}' has no rows yet, so there is nothing to report; run or resume its sweep"
-        )
+        raise DataError(f"the run in '{path}' has no rows yet, so there is nothing to report; run or resume its sweep")
     write_tables(run)
     return _write(run, html)
 
@@ -73,9 +71,7 @@ def _write(run: Run, html: bool) -> Report:
     if html:
         from ttft_bench.report.html import build_html
 
-        contents["report.html"] = build_html(analysis, run.manifest, draw_inline(analysis), told).encode(
-            "utf-8"
-        )
+        contents["report.html"] = build_html(analysis, run.manifest, draw_inline(analysis), told).encode("utf-8")
     written = [run.path / name for name in ("results.csv", "results.parquet")]
     for name, content in contents.items():
         target = run.path / name

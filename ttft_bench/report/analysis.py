@@ -182,9 +182,7 @@ def _per_subset(rows: Sequence[Row]) -> dict[str, Estimate]:
     members: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         members[str(row.get("subset") or "")].append(row)
-    estimates = {
-        subset: estimate(list(per_prompt_quality(part).values())) for subset, part in sorted(members.items())
-    }
+    estimates = {subset: estimate(list(per_prompt_quality(part).values())) for subset, part in sorted(members.items())}
     return {subset: found for subset, found in estimates.items() if found is not None}
 
 

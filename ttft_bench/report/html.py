@@ -33,16 +33,12 @@ if TYPE_CHECKING:
 _SECTIONS = (("Suite", "suite"), ("Plan", "plan"), ("Provenance", "provenance"))
 
 
-def build_html(
-    analysis: Analysis, manifest: Mapping[str, Any], pictures: Pictures, told: Sequence[str]
-) -> str:
+def build_html(analysis: Analysis, manifest: Mapping[str, Any], pictures: Pictures, told: Sequence[str]) -> str:
     """Render the page; ``told`` is what a reader must know before comparing."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
     script, style = _asset("sort.js"), _asset("style.css")
     suite, provenance = _section(manifest, "suite"), _section(manifest, "provenance")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

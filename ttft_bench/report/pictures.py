@@ -37,9 +37,7 @@ def draw_inline(analysis: Analysis) -> Pictures:
     with drawing_style():
         return Pictures(
             quality_wide=to_svg(draw_quality(analysis), salt="quality", transparent=True),
-            quality_narrow=to_svg(
-                draw_quality(analysis, narrow=True), salt="quality-narrow", transparent=True
-            ),
+            quality_narrow=to_svg(draw_quality(analysis, narrow=True), salt="quality-narrow", transparent=True),
             stages_wide=to_svg(draw_stages(analysis), salt="stages", transparent=True),
             stages_narrow=to_svg(draw_stages(analysis, narrow=True), salt="stages-narrow", transparent=True),
         )

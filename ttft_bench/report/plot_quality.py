@@ -24,14 +24,10 @@ UNTOUCHED_PCT = 100.0
 
 def draw_quality(analysis: Analysis, narrow: bool = False) -> Figure:
     """Quality against time for every setting; call inside :func:`figures.drawing_style`."""
-    lines = [
-        series for series in analysis.series if not series.groups[0].control and _drawable(series.groups)
-    ]
+    lines = [series for series in analysis.series if not series.groups[0].control and _drawable(series.groups)]
     n_entries = len({line.groups[0].key.strategy for line in lines})
     figure, axes = new_axes(*((4.2, 4.9 + 0.1 * n_entries) if narrow else (8.8, 5.2 + 0.05 * n_entries)))
-    title = (
-        f"{QUALITY.label} against time per prompt" + ("\n" if narrow else ": ") + better_corner(COST, QUALITY)
-    )
+    title = f"{QUALITY.label} against time per prompt" + ("\n" if narrow else ": ") + better_corner(COST, QUALITY)
     axes.set_title(title, pad=20, fontsize=11 if narrow else 12)
     if not lines:
         axes.text(0.5, 0.5, "no measured cell", ha="center", va="center", transform=axes.transAxes)
@@ -41,13 +37,9 @@ def draw_quality(analysis: Analysis, narrow: bool = False) -> Figure:
     shown = (
         f"numbers: N; bars: 95 % intervals; {prompts}"
         if narrow
-        else (
-            f"numbers: training steps N; bars: 95 % intervals over {prompts}; staircase: best within a time"
-        )
+        else (f"numbers: training steps N; bars: 95 % intervals over {prompts}; staircase: best within a time")
     )
-    axes.annotate(
-        shown, (0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points", fontsize=8.5
-    )
+    axes.annotate(shown, (0, 1), xycoords="axes fraction", xytext=(0, 7), textcoords="offset points", fontsize=8.5)
     look = styles(line.groups[0].key.strategy for line in lines)
     marks = markers(line.groups[0].key.reuse for line in lines)
     crowded = sum(len(_drawable(line.groups)) for line in lines) > MAX_LABELLED_POINTS
@@ -112,9 +104,7 @@ def _draw_line(
 def _draw_frontier(axes: Axes, analysis: Analysis) -> None:
     points = [_at(group) for group in _drawable(analysis.frontier)]
     if points:
-        axes.plot(
-            *zip(*points, strict=True), drawstyle="steps-post", color=INK, linewidth=2.4, alpha=0.8, zorder=2
-        )
+        axes.plot(*zip(*points, strict=True), drawstyle="steps-post", color=INK, linewidth=2.4, alpha=0.8, zorder=2)
 
 
 def _scale(axes: Axes, analysis: Analysis, lines: list[Series], narrow: bool) -> None:
@@ -209,9 +199,7 @@ def _draw_legend(
     entries.append(entry("frontier", color=INK, linewidth=2.4, alpha=0.8))
     measured = [group for group in analysis.groups if group.bpb is not None and not group.control]
     if not all(analysis.is_complete(group) for group in measured):
-        entries.append(
-            entry("not all prompts", color=INK, marker="o", markerfacecolor="none", linestyle="none")
-        )
+        entries.append(entry("not all prompts", color=INK, marker="o", markerfacecolor="none", linestyle="none"))
     figure.legend(handles=entries, loc="outside lower center", ncols=2 if narrow else 4)
 
 

@@ -42,21 +42,15 @@ def draw_stages(analysis: Analysis, narrow: bool = False) -> Figure:
     for stage in STAGES:
         widths = [group.times[stage.key].median if stage.key in group.times else 0.0 for group in bars]
         colour, alpha = _LOOK[stage.key]
-        axes.barh(
-            rows, widths, left=left, height=0.66, color=colour, alpha=alpha, label=stage.label, linewidth=0
-        )
+        axes.barh(rows, widths, left=left, height=0.66, color=colour, alpha=alpha, label=stage.label, linewidth=0)
         left = [start + width for start, width in zip(left, widths, strict=True)]
     for row, total in zip(rows, left, strict=True):
-        axes.annotate(
-            seconds(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
-        )
+        axes.annotate(seconds(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     names = []
     for group in bars:
         reuse = "" if group.key.reuse == "1" else f" r={group.key.reuse}"
         mark = "*" if group.control else ""
-        names.append(
-            f"{label(group.key.strategy, 14 if narrow else 34)}{mark}{label(reuse)}, N={group.key.budget}"
-        )
+        names.append(f"{label(group.key.strategy, 14 if narrow else 34)}{mark}{label(reuse)}, N={group.key.budget}")
     axes.set_yticks(rows, names, fontsize=7.5 if narrow else 9)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(bars) - 0.5, -0.5)

@@ -60,9 +60,7 @@ class Key:
     @property
     def reuse(self) -> str:
         """Reuse in a word: ``1`` is off; the defaults (runs, cached) go without saying."""
-        extras = [
-            word for word in (self.reuse_grouping, self.reuse_mode) if word not in ("", "runs", "cached")
-        ]
+        extras = [word for word in (self.reuse_grouping, self.reuse_mode) if word not in ("", "runs", "cached")]
         return " ".join([str(self.reuse_interval), *extras])
 
     def __str__(self) -> str:

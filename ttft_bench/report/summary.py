@@ -28,8 +28,7 @@ def summarise(analysis: Analysis) -> str:
     settings = plural(len(analysis.comparable), "setting")
     if not analysis.can_rank and n >= MIN_PROMPTS_TO_RANK:
         opening = (
-            "No strategy measured every prompt, so none is ranked; "
-            f"the lowest mean of {settings} is that of {lowest}"
+            f"No strategy measured every prompt, so none is ranked; the lowest mean of {settings} is that of {lowest}"
         )
     elif not analysis.can_rank:
         opening = (
@@ -50,9 +49,7 @@ def _beside_control(analysis: Analysis, best: Estimate) -> str:
     if overlap is None:
         return f"{shown}, and one prompt admits no interval: this is a sign of life, not a result"
     if overlap:
-        return (
-            f"{shown}, and the intervals overlap: this run does not show that choosing what to train on helps"
-        )
+        return f"{shown}, and the intervals overlap: this run does not show that choosing what to train on helps"
     if best.mean < control.bpb.mean:
         return f"{shown}, and the intervals do not overlap"
     return f"{shown}, below every strategy: here random documents did better than chosen ones"
@@ -77,9 +74,7 @@ def no_ranking_reason(analysis: Analysis) -> str:
     if analysis.can_rank or not analysis.comparable:
         return ""
     if n >= MIN_PROMPTS_TO_RANK:
-        return (
-            "No ranking: no strategy measured every prompt, and means over different prompts do not compare."
-        )
+        return "No ranking: no strategy measured every prompt, and means over different prompts do not compare."
     return (
         f"No ranking: {plural(n, 'prompt')}, {MIN_PROMPTS_TO_RANK} are needed. With so few, the order of the "
         "means is mostly a matter of which prompts were drawn; read the intervals."
@@ -108,9 +103,7 @@ def notes(analysis: Analysis) -> list[str]:
         found.append(reason)
     failed = sum(incident.count for incident in analysis.failures)
     if failed:
-        found.append(
-            f"{failed} of {plural(analysis.n_rows, 'row')} did not succeed; they are listed, not averaged."
-        )
+        found.append(f"{failed} of {plural(analysis.n_rows, 'row')} did not succeed; they are listed, not averaged.")
     found += _reuse_notes(analysis)
     return found
 
@@ -138,9 +131,7 @@ def _reuse_notes(analysis: Analysis) -> list[str]:
         if not group.control:
             settings.setdefault(group.key.strategy, set()).add(group.key.reuse_interval)
     union = set().union(*settings.values()) if settings else set()
-    once = sorted(
-        printable(strategy, limit=60) for strategy, found in settings.items() if found == {1} != union
-    )
+    once = sorted(printable(strategy, limit=60) for strategy, found in settings.items() if found == {1} != union)
     if not once:
         return []
     return [

@@ -66,9 +66,7 @@ def build_table(analysis: Analysis) -> Table:
             table.add_section()
         previous = group.key.series
         # Text, not str: whatever console prints the table, a name in brackets is never read as markup.
-        table.add_row(
-            *(Text(value) for value in cells(analysis, group)), style="italic dim" if group.control else None
-        )
+        table.add_row(*(Text(value) for value in cells(analysis, group)), style="italic dim" if group.control else None)
     return table
 
 
