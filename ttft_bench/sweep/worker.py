@@ -22,6 +22,8 @@ from ttft_bench.selector import make_problem, measure, validate_selection
 
 #: Starting an interpreter and importing a heavy plug-in must not count against a strategy's own time limit.
 STARTUP_S = 120.0
+#: Nor must what a strategy imports or compiles on its first call.
+FIRST_CALL_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Worker:
             self._unusable = built
             return built
         # The untimed first call: its answer is thrown away, its failure is the request's.
-        warmed = self._exchange(("select", request), STARTUP_S if self.timeout_s > STARTUP_S else self.timeout_s + 30.0)
+        warmed = self._exchange(("select", request), self.timeout_s + FIRST_CALL_S)
         return warmed if self._process is None else None
 
     def _exchange(self, message: Any, timeout_s: float) -> Answer:

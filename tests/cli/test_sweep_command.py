@@ -1,0 +1,237 @@
+"""The commands as a user types them: output, exit codes, and every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ttft_bench.cli.options import parse_numbers
+from ttft_bench.errors import UsageError
+from ttft_bench.sweep import store
+
+
+def test_a_sweep_writes_everything_and_prints_a_table(invoke, tiny, tmp_path):
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
+    assert result.code == 0, result.err
+    assert "knn" in result.out and "random-corpus" in result.out and "BPB%" in result.out
+    assert result.err.startswith("suite tiny: knn, sift; budgets 1,2; reuse 1,2; into run")
+    for name in ("manifest.json", "results.jsonl", "results.csv", "results.parquet", "report.html"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert (tmp_path / "run" / "figures" / "quality_vs_time.svg").exists()
+    again = invoke("report", "run")
+    assert again.code == 0 and "knn" in again.out
+
+
+def test_flags_override_the_suite_file(invoke, tiny, tmp_path):
+    flags = ("--strategies", "sift[lam=1]", "--budgets", "2-3", "--reuse", "1", "--subsets", "greek", "--seed", "4")
+    more = ("--lr", "1e-4", "--max-tokens", "32", "--pool-k", "9", "--bpb-protocol", "document", "--limit", "1")
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu", *flags, *more)
+    assert result.code == 0, result.err
+    rows = [row for row in store.load_run(tmp_path / "run").rows if row["strategy"] != "random-corpus"]
+    assert {(row["strategy"], row["budget"]) for row in rows} == {("sift[lam=1.0]", 2), ("sift[lam=1.0]", 3)}
+    expected = {"subset": "greek", "seed": 4, "lr": 1e-4, "max_tokens": 32, "pool_k": 9, "bpb_protocol": "document"}
+    assert all(row[key] == value for row in rows for key, value in expected.items())
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(invoke, tiny, tmp_path):
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--dry-run", "--device", "cpu")
+    assert result.code == 0, result.err
+    assert "2 prompts, 18 cells, 0 done, 18 to go" in result.out and "time: about" in result.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_select_then_sweep_from_the_picks(invoke, tiny, tmp_path):
+    result = invoke("select", "--config", tiny, "-o", "picks")
+    assert result.code == 0 and "10 selections in picks" in result.out, result.err
+    result = invoke(
+        "sweep", "--config", tiny, "--picks", "picks", "--strategies", "knn", "-o", "run", "--device", "cpu"
+    )
+    assert result.code == 0, result.err
+    rows = store.load_run(tmp_path / "run").rows
+    assert {row["strategy"] for row in rows} == {"knn", "random-corpus"}
+
+
+def test_the_default_output_is_named_after_date_and_suite(invoke, tiny, tmp_path):
+    assert invoke("sweep", "--config", tiny, "--limit", "1", "--budgets", "1", "--device", "cpu").code == 0
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert folder.name[4] == folder.name[7] == "-" and folder.name.endswith("_tiny")
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("--strategies", "hulft"), 3, "unknown strategy 'hulft'"),
+        (("--strategies", "hulft"), 3, "hullft"),
+        (("--strategies", "sift[lamb=1]"), 2, "lam"),
+        (("--strategies", "sift[lam=1"), 2, "sift[lam=1"),
+        (("--strategies", ""), 2, "strateg"),
+        (("--strategies", "knn,knn"), 2, "knn is given twice"),
+        (("--budgets", "0"), 2, "budget '0' must be at least 1"),
+        (("--budgets", "-3"), 2, "budget '-3' is not a whole number of at least 1"),
+        (("--budgets", "1.5"), 2, "budget '1.5' is not a whole number"),
+        (("--budgets", "20-10"), 2, "ascending"),
+        (("--budgets", "²"), 2, "not a whole number"),
+        (("--reuse", "0"), 2, "reuse interval '0'"),
+        (("--reuse-grouping", "sideways"), 2, "runs, global"),
+        (("--pool-k", "0"), 2, "pool.k must be at least 1"),
+        (("--limit", "0"), 2, "--limit"),
+        (("--max-tokens", "1"), 2, "model.max_tokens must be at least 2"),
+        (("--lr", "0"), 2, "lr must be above 0"),
+        (("--bpb-protocol", "nats"), 2, "window, document"),
+        (("--precision", "fp8"), 2, "fp32, tf32, bf16"),
+        (("--device", "cuda:9"), 2, "device 'cuda:9'"),
+        (("--suite", "quikc"), 2, "quick"),
+        (("--config", "missing.toml"), 2, "missing.toml does not exist"),
+        (("--subsets", "greek,latin"), 4, "latin"),
+        (("--corpus", "nowhere.jsonl"), 4, "nowhere.jsonl"),
+        (("--model", "no/such-model"), 4, "no/such-model"),
+        (("--embedder", "no/such-embedder"), 4, "no/such-embedder"),
+        (("--picks", "nowhere"), 4, "holds no picks"),
+        (("--no-such-flag",), 2, "No such option"),
+    ],
+)
+def test_bad_flags_say_what_and_exit_as_documented(invoke, tiny, tmp_path, monkeypatch, flags, code, words):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    base = () if flags[0] in ("--config", "--suite") else ("--config", tiny)
+    result = invoke("sweep", *base, "-o", "run", *(() if flags[0] == "--device" else ("--device", "cpu")), *flags)
+    assert result.code == code, (result.code, result.err)
+    assert words in result.err
+    assert "Traceback" not in result.err and result.out == ""
+    assert not (tmp_path / "run" / store.RESULTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b'{"text": "only one"}\n', "one"),
+        (b'{"text": "a"}\n{"txt": "b"}\n', "line 2"),
+        (b'{"text": "a"}\n{"text": "\xff\xfe"}\n', "UTF-8"),
+        (b'{"text": "a"}\n{"text": 3}\n', "line 2"),
+    ],
+)
+def test_bad_corpora_exit_4_with_file_and_reason(invoke, tiny, tmp_path, content, words):
+    (tmp_path / "c.jsonl").write_bytes(content)
+    result = invoke("sweep", "--config", tiny, "--corpus", "c.jsonl", "-o", "run", "--device", "cpu")
+    assert result.code == 4, result.err
+    assert words in result.err and "Traceback" not in result.err
+
+
+def test_documents_of_one_token_are_trained_and_scored(invoke, tiny, tmp_path):
+    lines = [json.dumps({"text": chr(97 + i)}) for i in range(12)]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    result = invoke("sweep", "--config", tiny, "--corpus", "c.jsonl", "-o", "run", "--device", "cpu")
+    assert result.code == 0, result.err
+    rows = store.load_run(tmp_path / "run").rows
+    assert rows and all(row["tokens_scored"] == row["bytes_scored"] == 1 for row in rows)
+
+
+def test_identical_documents_are_one_document_and_near_ones_a_pool(invoke, tiny, tmp_path):
+    lines = [json.dumps({"text": "alpha beta " + "." * i}) for i in range(1, 12)] + [
+        json.dumps({"text": "gamma delta"})
+    ] * 9
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    flags = ("--strategies", "hullft,sift,knn,exact-qp", "--budgets", "1,5")
+    result = invoke("sweep", "--config", tiny, "--corpus", "c.jsonl", "-o", "run", "--device", "cpu", *flags)
+    assert result.code == 0, result.err
+
+
+def test_a_failing_cell_exits_1_and_keeps_the_others(invoke, tiny, tmp_path, monkeypatch):
+    from ttft_bench.engine.finetune import Engine
+
+    real, calls = Engine._loss, []
+
+    def faulty(self, sequence):
+        calls.append(1)
+        return real(self, sequence) * (float("nan") if len(calls) == 5 else 1.0)
+
+    monkeypatch.setattr(Engine, "_loss", faulty)
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
+    assert result.code == 1 and "cells failed" in result.err
+    rows = store.load_run(tmp_path / "run").rows
+    assert {row["status"] for row in rows} == {"ok", "failed"}
+    assert "loss is nan" in result.out + (tmp_path / "run" / "report.html").read_text()
+
+
+def test_an_output_that_cannot_be_written(invoke, tiny, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = invoke("sweep", "--config", tiny, "-o", "file/run", "--device", "cpu")
+    assert result.code == 4 and "another --output" in result.err
+
+
+def test_two_sweeps_into_one_folder_the_second_refuses(invoke, tiny, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from ttft_bench.sweep import store\n"
+        "with store.writing(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "run")], stdin=-1, stdout=-1, text=True)
+    try:
+        holder.stdout.readline()
+        result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
+        assert result.code == 2 and f"process {holder.pid}" in result.err
+    finally:
+        holder.communicate("")
+
+
+def test_ctrl_c_keeps_everything_says_how_to_go_on_and_exits_130(tiny, tmp_path):
+    command = [sys.executable, "-m", "ttft_bench", "sweep", "--config", str(tiny), "-o", str(tmp_path / "run")]
+    command += ["--device", "cpu", "--strategies", "hullft,knn", "--budgets", "1-20"]
+    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, cwd=tmp_path)
+    results = tmp_path / "run" / store.RESULTS
+    give_up = time.monotonic() + 240
+    while not (results.exists() and results.stat().st_size) and process.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "To go on: ttft-bench sweep --config" in err and "Traceback" not in err
+    kept = store.load_run(tmp_path / "run").rows
+    assert kept and all(row["status"] == "ok" for row in kept)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "are done already" in done.stderr
+    rows = store.load_run(tmp_path / "run").rows
+    assert rows[: len(kept)] == kept and len(rows) > len(kept)
+
+
+def test_a_killed_sweep_goes_on(tiny, tmp_path):
+    command = [sys.executable, "-m", "ttft_bench", "sweep", "--config", str(tiny), "-o", str(tmp_path / "run")]
+    command += ["--device", "cpu", "--strategies", "hullft", "--budgets", "1-20"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    results = tmp_path / "run" / store.RESULTS
+    give_up = time.monotonic() + 240
+    while not (results.exists() and results.stat().st_size) and process.poll() is None and time.monotonic() < give_up:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = store.load_run(tmp_path / "run").rows
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=400)
+    assert done.returncode == 0, done.stderr
+    rows = store.load_run(tmp_path / "run").rows
+    assert kept and rows[: len(kept)] == kept
+
+
+def test_numbers():
+    assert parse_numbers("10-12,1, 5 ,11", "budget") == (1, 5, 10, 11, 12)
+    for bad in ("", "a", "1,,2", "3-", "-", "0-2", "1e3"):
+        with pytest.raises(UsageError, match="budget"):
+            parse_numbers(bad, "budget")
+
+
+def test_help_names_every_command(invoke):
+    result = invoke("--help")
+    assert result.code == 0
+    for command in ("sweep", "select", "report", "verify", "strategies", "assets", "corpus"):
+        assert command in result.out
+    assert invoke("--version").out.startswith("ttft-bench ")
+
+
+def test_python_dash_m_works_too():
+    done = subprocess.run([sys.executable, "-m", "ttft_bench", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ttft-bench ")

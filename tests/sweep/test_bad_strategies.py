@@ -1,0 +1,161 @@
+"""Plug-ins that hang, exit, crash or lie cost their own rows only."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from ttft_bench.sweep import store, worker
+from ttft_bench.sweep.run import Request, run_sweep
+from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
+
+PLUGIN = '''
+import os, sys, time
+import numpy as np
+from ttft_bench.selector import Selection, Selector
+
+class Base(Selector):
+    """A strategy that misbehaves."""
+    repeats = False
+
+class Hangs(Base):
+    def select(self, problem, rng):
+        time.sleep(600)
+
+class HangsAtTwo(Base):
+    def select(self, problem, rng):
+        if problem.budget == 2:
+            time.sleep(600)
+        return Selection(np.arange(problem.budget))
+
+class Crashes(Base):
+    def select(self, problem, rng):
+        os._exit(7)
+
+class Exits(Base):
+    def select(self, problem, rng):
+        sys.exit("good bye")
+
+class Raises(Base):
+    def select(self, problem, rng):
+        raise RuntimeError("first line\\nsecond line")
+
+class Chatters(Base):
+    def select(self, problem, rng):
+        print("noise on stdout")
+        return Selection(np.arange(problem.budget))
+
+class TooFew(Base):
+    def select(self, problem, rng):
+        return Selection(np.arange(problem.budget - 1))
+
+class OutOfRange(Base):
+    def select(self, problem, rng):
+        return Selection(np.full(problem.budget, problem.size))
+
+class NanWeights(Base):
+    def select(self, problem, rng):
+        return Selection(np.arange(problem.budget), weights=np.full(problem.size, np.nan))
+
+class Garbage(Base):
+    def select(self, problem, rng):
+        return "nonsense"
+
+class ChangesInput(Base):
+    def select(self, problem, rng):
+        problem.pool[:] = 0
+        return Selection(np.arange(problem.budget))
+
+class FalselyNested(Base):
+    nested = True
+    def select(self, problem, rng):
+        return Selection(np.arange(problem.budget)[::-1])
+'''
+
+NAMES = {
+    "hangs": "Hangs",
+    "hangs-at-two": "HangsAtTwo",
+    "crashes": "Crashes",
+    "exits": "Exits",
+    "raises": "Raises",
+    "chatters": "Chatters",
+    "too-few": "TooFew",
+    "out-of-range": "OutOfRange",
+    "nan-weights": "NanWeights",
+    "garbage": "Garbage",
+    "changes-input": "ChangesInput",
+    "falsely-nested": "FalselyNested",
+}
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    info = site / "bad_plugins-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "bad_plugins.py").write_text(textwrap.dedent(PLUGIN))
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1.0\n")
+    lines = "\n".join(f"{name} = bad_plugins:{cls}" for name, cls in NAMES.items())
+    (info / "entry_points.txt").write_text(f"[ttft_bench.selectors]\n{lines}\n")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setattr(worker, "FIRST_CALL_S", 3.0)
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+class Quiet:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+    def progress(self, stage, done, total):
+        pass
+
+
+def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_embedder_dir, tiny_corpus_file, capfd):
+    suite = Suite(
+        "bad",
+        corpus=CorpusSpec(str(tiny_corpus_file), prompts_per_subset=1),
+        pool=PoolSpec(str(tiny_embedder_dir), k=10),
+        select=SelectSpec((*NAMES, "knn"), budgets=(2, 3), reuse=(1,), timeout_s=1.0),
+        model=ModelSpec(str(tiny_model_dir), max_tokens=32),
+    )
+    log = Quiet()
+    outcome = run_sweep(Request(suite, tmp_path / "run", device="cpu"), log)
+    rows = store.load_run(tmp_path / "run").rows
+    found = {}
+    for row in rows:
+        found.setdefault(row["strategy"], []).append((row["budget"], row["status"], row["reason"]))
+    assert set(found) == {*NAMES, "knn"} and all(len(cells) == 4 for cells in found.values())
+    assert outcome.ok + outcome.failed == len(rows)
+
+    def all_are(name, status, words):
+        assert all(s == status and words in reason for _, s, reason in found[name]), found[name]
+
+    all_are("knn", "ok", "")
+    all_are("chatters", "ok", "")
+    all_are("hangs", "timeout", "took longer than")
+    all_are("crashes", "failed", "exit code 7")
+    all_are("exits", "failed", "SystemExit: good bye")
+    all_are("raises", "failed", "RuntimeError: first line second line")
+    all_are("too-few", "failed", "picks where")
+    all_are("out-of-range", "failed", "outside the pool of 10")
+    all_are("nan-weights", "failed", "weights hold NaN")
+    all_are("garbage", "failed", "returned str, not a Selection")
+    all_are("changes-input", "failed", "read-only")
+    assert {(b, s) for b, s, _ in found["hangs-at-two"]} == {(2, "timeout"), (3, "ok")}
+    assert {(b, s) for b, s, _ in found["falsely-nested"]} == {(2, "failed"), (3, "ok")}
+    assert any("declared nested" in reason for _, _, reason in found["falsely-nested"])
+    assert "noise" not in capfd.readouterr().out, "a plug-in's prints must not reach our stdout"
+    assert any("hangs" in note for note in log.notes)
+
+
+def test_one_that_does_not_import_is_told_before_anything_is_spent(plugins, tmp_path, tiny_corpus_file):
+    from ttft_bench.errors import PluginError
+
+    suite = Suite("bad", corpus=CorpusSpec(str(tiny_corpus_file)), select=SelectSpec(("hngs",)))
+    with pytest.raises(PluginError, match="hangs"):
+        run_sweep(Request(suite, tmp_path / "run", device="cpu"), Quiet())
+    assert not (tmp_path / "run" / store.PICKS).exists()
