@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
+from ttft_bench.engine.choices import PRECISIONS, check_choice
 from ttft_bench.errors import ModelError, UsageError
 from ttft_bench.text import printable
-
-PRECISIONS = ("fp32", "tf32", "bf16")
 
 #: BOS tokens that open a chat turn rather than a text: no document may start with one.
 _CHAT_MARKERS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]")
@@ -132,8 +131,7 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
-    if precision not in PRECISIONS:
-        raise UsageError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    check_choice("precision", precision, PRECISIONS)
     target = resolve_device(device)
     _quiet()
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -232,7 +230,6 @@ def _cannot_load(source: str | Path, what: str, error: Exception) -> ModelError:
 
 
 __all__ = [
-    "PRECISIONS",
     "LanguageModel",
     "Snapshot",
     "load_model",

@@ -10,11 +10,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ttft_bench.engine.choices import GROUPINGS, check_choice
 from ttft_bench.errors import UsageError
 
 Item = TypeVar("Item", bound=Hashable)
-
-GROUPINGS = ("runs", "global")
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ class Reuse:
     def __post_init__(self) -> None:
         if self.interval < 1:
             raise UsageError(f"reuse interval must be at least 1 (1 = off), got {self.interval}")
-        if self.grouping not in GROUPINGS:
-            raise UsageError(f"reuse grouping must be one of {', '.join(GROUPINGS)}, got {self.grouping!r}")
+        check_choice("reuse grouping", self.grouping, GROUPINGS)
 
 
 @dataclass(frozen=True)
@@ -72,4 +70,4 @@ def _bring_together(items: Sequence[Item]) -> list[Item]:
     return [item for item, count in counts.items() for _ in range(count)]
 
 
-__all__ = ["GROUPINGS", "Reuse", "Step", "build_schedule"]
+__all__ = ["Reuse", "Step", "build_schedule"]

@@ -22,10 +22,9 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from ttft_bench.engine.choices import PROTOCOLS, check_choice
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.errors import ModelError, NonFiniteError, UsageError
-
-PROTOCOLS = ("window", "document")
 
 
 @dataclass(frozen=True)
@@ -96,8 +95,7 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
         ModelError: nothing can be scored, or the tokenizer cannot tell where a token ends.
         UsageError: unknown protocol.
     """
-    if protocol not in PROTOCOLS:
-        raise UsageError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    check_choice("protocol", protocol, PROTOCOLS)
     length = _context(model, max_tokens)
     tokens, offsets = tokenize(model, text)
     head = 0 if model.start_id is not None else _first_boundary(model, text, tokens, offsets, start=1)
@@ -212,4 +210,4 @@ def _decode(model: LanguageModel, tokens: list[int]) -> str:
     return str(model.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
-__all__ = ["PROTOCOLS", "Target", "Window", "make_target", "score", "tokenize", "training_sequence"]
+__all__ = ["Target", "Window", "make_target", "score", "tokenize", "training_sequence"]

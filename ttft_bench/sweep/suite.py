@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from ttft_bench.engine.choices import GROUPINGS, PRECISIONS, PROTOCOLS, check_choice
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
 
@@ -107,6 +108,14 @@ class Suite:
             if not numbers or min(numbers) < 1:
                 shown = ",".join(map(str, numbers)) or "none"
                 raise UsageError(f"{what} must be whole numbers of at least 1, got {shown}")
+
+        check_choice("select.grouping", self.select.grouping, GROUPINGS)
+        check_choice("model.precision", self.model.precision, PRECISIONS)
+        check_choice("score.protocol", self.score.protocol, PROTOCOLS)
+        if not self.finetune.lr > 0:
+            raise UsageError(f"finetune.lr must be above 0, got {self.finetune.lr}")
+        if not self.select.timeout_s > 0:
+            raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
 
     def with_changes(self, section: str, **changes: Any) -> Suite:
         """Replace keys of one section (or top-level keys for section ""); None means unchanged."""

@@ -1,0 +1,22 @@
+"""The words that the engine's settings may take; no torch here, so that a wrong one is told at once."""
+
+from __future__ import annotations
+
+from ttft_bench.errors import UsageError
+
+GROUPINGS = ("runs", "global")
+PRECISIONS = ("fp32", "tf32", "bf16")
+PROTOCOLS = ("window", "document")
+
+
+def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a word that is none of ``choices``.
+
+    Raises:
+        UsageError: naming the setting and what it may be.
+    """
+    if value not in choices:
+        raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
+
+
+__all__ = ["GROUPINGS", "PRECISIONS", "PROTOCOLS", "check_choice"]
