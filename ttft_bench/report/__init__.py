@@ -61,13 +61,16 @@ def build_report(path: Path, html: bool = True) -> Report:
 
 def _write(run: Run, html: bool) -> Report:
     from ttft_bench.report.analysis import analyse
+    from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files, draw_inline
     from ttft_bench.report.summary import notes, summarise
     from ttft_bench.report.table import build_table
 
     analysis = analyse(run.rows, run.manifest)
     told = (*(printable(warning) for warning in run.warnings), *notes(analysis))
+    summary = summarise(analysis)
     contents = {f"figures/{name}": content for name, content in draw_files(analysis).items()}
+    contents["README.md"] = build_markdown(analysis, run.manifest, summary, told).encode("utf-8")
     if html:
         from ttft_bench.report.html import build_html
 
@@ -77,7 +80,7 @@ def _write(run: Run, html: bool) -> Report:
         target = run.path / name
         _replace(target, content)
         written.append(target)
-    return Report(tuple(written), build_table(analysis), summarise(analysis), told, analysis)
+    return Report(tuple(written), build_table(analysis), summary, told, analysis)
 
 
 def _replace(target: Path, content: bytes) -> None:
