@@ -1,0 +1,79 @@
+"""The main job on the real model, embedder and corpus; and the wheel alone in a clean environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ttft_bench.sweep import store
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--subsets", "wikipedia,licences", "--budgets", "1,2", "--max-tokens", "48"]
+
+
+def run(command: list[str], cwd: Path, **options) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=1500, **options)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.mark.real
+@pytest.mark.timeout(1800)
+def test_the_main_job_on_real_text_and_a_real_model(tmp_path):
+    command = [sys.executable, "-m", "ttft_bench", "sweep", "--strategies", "hullft,sift,knn", *SMALL, "-o", "run"]
+    done = run(command, tmp_path)
+    assert "hullft" in done.stdout and "random-corpus" in done.stdout
+    rows = store.load_run(tmp_path / "run").rows
+    assert {row["strategy"] for row in rows} == {"hullft", "sift", "knn", "random-corpus"}
+    assert {row["subset"] for row in rows} == {"wikipedia", "licences"}
+    for row in rows:
+        assert row["status"] == "ok"
+        assert 0.3 < row["bpb_before"] < 3, "a trained model reads plain text at about one bit a byte"
+        assert 50 < row["bpb_pct"] < 120 and row["tokens_scored"] <= 47
+        assert row["start_token"] == "<|endoftext|>" and row["model"] == "smollm2-135m-instruct"
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "hullft" in page and "<svg" in page
+    again = run(command, tmp_path)
+    assert "are done already, 0 to go" in again.stderr
+
+
+@pytest.mark.real
+@pytest.mark.timeout(600)
+def test_frank_wolfe_is_certified_on_real_pools(tmp_path):
+    command = [sys.executable, "-m", "ttft_bench", "verify", "--strategies", "hullft", "--budgets", "2,20"]
+    done = run(command, tmp_path)
+    assert "hullft" in done.stdout and "exact-qp" in done.stdout
+
+
+@pytest.mark.wheel
+@pytest.mark.real
+@pytest.mark.timeout(2400)
+def test_the_wheel_runs_without_the_repository(tmp_path):
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist")], ROOT)
+    (wheel,) = (tmp_path / "dist").glob("ttft_bench-*.whl")
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"ttft_bench", "ttft_strategies", "ttft_suites"}
+
+    venv.create(tmp_path / "env", with_pip=True)
+    python = str(tmp_path / "env" / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt")]
+    run([*pip, "torch"], tmp_path)
+    run([*pip, str(wheel)], tmp_path)
+
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    command = str(tmp_path / "env" / "bin" / "ttft-bench")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    sweep = [command, "sweep", "--strategies", "hullft,sift,knn", *SMALL, "--subsets", "wikipedia", "--budgets", "1"]
+    done = run(sweep, empty, env=clean)
+    assert "hullft" in done.stdout
+    (folder,) = (empty / "reports").iterdir()
+    assert (folder / "report.html").exists() and store.load_run(folder).manifest["provenance"]["commit"] is None
+    listing = run([command, "strategies"], empty, env=clean).stdout
+    assert all(name in listing for name in ("exact-qp", "hullft", "knn", "random", "sift"))
