@@ -186,9 +186,18 @@ def test_stored_picks_finetune_without_corpus_or_embedder(finished, suite, tmp_p
     assert {row["embedder"] for row in rows} == {suite.pool.embedder}
 
 
+def test_picks_of_a_finished_run_go_to_another_device(finished, suite, tmp_path, monkeypatch):
+    outcome, _ = finished
+    monkeypatch.setattr("ttft_bench.sweep.provenance.device_label", lambda device: "cuda:NVIDIA H200")
+    for _ in range(2):  # the second time resumes
+        again, rows = sweep(suite, tmp_path / "run", picks=outcome.folder)
+        assert again.failed == 0 and {row["device"] for row in rows} == {"cuda:NVIDIA H200"}
+
+
 def test_stored_picks_that_are_not_there(suite, tmp_path):
     with pytest.raises(CorpusError, match="ttft-bench select"):
         sweep(suite, tmp_path / "run", picks=tmp_path / "none")
+    assert not (tmp_path / "run").exists(), "a run that never began leaves nothing behind"
     run_selection(Request(suite, tmp_path / "picks", limit=1), Log())
     other = dataclasses.replace(suite, select=dataclasses.replace(suite.select, budgets=(3,)))
     with pytest.raises(UsageError, match="holds no picks for these"):

@@ -134,8 +134,7 @@ def load_model(
     check_choice("precision", precision, PRECISIONS)
     target = resolve_device(device)
     _quiet()
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     tokenizer = load_tokenizer(source)
     try:
         module = AutoModelForCausalLM.from_pretrained(str(source), dtype=torch.float32, use_safetensors=True)

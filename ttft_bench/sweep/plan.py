@@ -73,14 +73,10 @@ def make_cells(
         grouping: how gradient reuse groups steps.
         identity: everything else that can change a row's bits per byte; it goes into every cell's id.
     """
+    # Off is off, whatever the grouping would have been.
+    reuses = {interval: Reuse(interval, grouping if interval > 1 else "runs") for job in jobs for interval in job.reuse}
     return [
-        Cell(
-            prompt_id,
-            job,
-            budget,
-            Reuse(interval, grouping),
-            _cell_id(identity, prompt_id, job, budget, interval, grouping),
-        )
+        Cell(prompt_id, job, budget, reuses[interval], _cell_id(identity, prompt_id, job, budget, reuses[interval]))
         for prompt_id in prompt_ids
         for job in jobs
         for budget in job.budgets
@@ -88,7 +84,7 @@ def make_cells(
     ]
 
 
-def _cell_id(identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int, interval: int, grouping: str) -> str:
+def _cell_id(identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int, reuse: Reuse) -> str:
     facts = {
         **identity,
         "schema": SCHEMA_VERSION,
@@ -97,8 +93,7 @@ def _cell_id(identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int,
         "distribution": job.distribution,
         "pool": job.pool,
         "budget": budget,
-        # Off is off, whatever the grouping would have been.
-        "reuse": [interval, grouping if interval > 1 else "runs"],
+        "reuse": [reuse.interval, reuse.grouping],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 

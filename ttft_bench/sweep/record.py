@@ -16,6 +16,10 @@ from ttft_bench.sweep.stage import engine_settings
 from ttft_bench.sweep.suite import Suite
 
 
+#: The part of an identity that belongs to the picks, and goes with them to another folder.
+SELECTION_KEYS = ("suite", "corpus", "train_documents", "embedder", "embedder_fingerprint", "pool_k", "seed")
+
+
 def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any]:
     """What picks depend on, apart from strategy, prompt and budget."""
     return {
@@ -99,4 +103,4 @@ def recorded(folder: Path, manifest: dict[str, Any], stage: str) -> Iterator[Non
         store.write_manifest(folder, manifest)
 
 
-__all__ = ["engine_identity", "open_manifest", "recorded", "selection_identity"]
+__all__ = ["SELECTION_KEYS", "engine_identity", "open_manifest", "recorded", "selection_identity"]

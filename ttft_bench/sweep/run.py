@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, drop_unchanged, make_cells, make_jobs
-from ttft_bench.sweep.record import engine_identity, open_manifest, recorded, selection_identity
+from ttft_bench.sweep.record import SELECTION_KEYS, engine_identity, open_manifest, recorded, selection_identity
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
 from ttft_bench.sweep.suite import Suite
 
@@ -79,7 +80,8 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     suite = request.suite
     model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
     if request.picks is not None:
-        selection, jobs, prompts, _ = _from_picks(request)
+        stored = _from_picks(request)
+        selection, jobs, prompts = stored.identity, stored.jobs, stored.prompts
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
         embedder = load_embedder(suite.pool.embedder, note=reporter.note).fingerprint
@@ -93,8 +95,8 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
     """``ttft-bench select``: make and store picks, finetune nothing."""
+    jobs = make_jobs(request.suite)
     with store.writing(request.folder):
-        jobs = make_jobs(request.suite)
         picks, _ = _select(request, jobs, reporter)
         failed = sum(record["status"] != "ok" for record in picks.records.values())
         return Outcome(request.folder, len(picks.records) - failed, failed)
@@ -113,6 +115,8 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
 
     suite = request.suite
     device = device_label(resolve_device(request.device))
+    stored = _from_picks(request) if request.picks is not None else None
+    jobs = stored.jobs if stored is not None else make_jobs(suite)
     with store.writing(request.folder):
         source = resolve_source(suite.model.name, reporter.note)
         engine_part = {
@@ -122,13 +126,12 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         }
         # Checked before anything is spent on a run that could not stand beside the rows already there.
         store.check_identity(request.folder, engine_part)
-        if request.picks is not None:
-            selection, jobs, prompts, picks = _from_picks(request)
+        if stored is not None:
+            selection, prompts, picks = stored.identity, stored.prompts, stored.picks
             store.check_identity(request.folder, selection)
         else:
-            jobs = make_jobs(suite)
             picks, selection = _select(request, jobs, reporter)
-            prompts = [key for key in picks.prompts if _in_request(picks, key, request)]
+            prompts = _wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
         quality = {key: value for key, value in identity.items() if key not in ("device", "backend")}
         cells = drop_unchanged(make_cells(prompts, jobs, suite.select.grouping, quality), picks.sequences())
@@ -179,19 +182,33 @@ def _note_failures(picks: Picks, jobs: Sequence[Job], prepared: Prepared, report
             reporter.note(f"warning: {job.label}: {len(bad)} selection(s) failed, first: {bad[0]['reason']}")
 
 
-def _in_request(picks: Picks, prompt_id: str, request: Request) -> bool:
-    """Whether a stored prompt is within the subsets and the limit asked for now."""
-    subsets = request.suite.corpus.subsets
-    prompt = picks.prompts[prompt_id]
-    if subsets is not None and prompt["subset"] not in subsets:
-        return False
-    same = [key for key, other in picks.prompts.items() if other["subset"] == prompt["subset"]]
-    limits = [n for n in (request.limit, request.suite.corpus.prompts_per_subset) if n is not None]
-    return not limits or same.index(prompt_id) < min(limits)
+def _wanted_prompts(picks: Picks, request: Request) -> list[str]:
+    """The stored prompts that are within the subsets and the limit asked for now."""
+    corpus = request.suite.corpus
+    limits = [n for n in (request.limit, corpus.prompts_per_subset) if n is not None]
+    seen: Counter[str] = Counter()
+    wanted = []
+    for prompt_id, prompt in picks.prompts.items():
+        subset = prompt["subset"]
+        if corpus.subsets is not None and subset not in corpus.subsets:
+            continue
+        seen[subset] += 1
+        if not limits or seen[subset] <= min(limits):
+            wanted.append(prompt_id)
+    return wanted
 
 
-def _from_picks(request: Request) -> tuple[dict[str, Any], list[Job], list[str], Picks]:
-    """Jobs and prompts of a folder of stored picks, narrowed to what was asked for."""
+@dataclass(frozen=True)
+class _Stored:
+    """A folder of stored picks, narrowed to what was asked for."""
+
+    identity: dict[str, Any]
+    jobs: list[Job]
+    prompts: list[str]
+    picks: Picks
+
+
+def _from_picks(request: Request) -> _Stored:
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.picks import load_picks
 
@@ -219,8 +236,9 @@ def _from_picks(request: Request) -> tuple[dict[str, Any], list[Job], list[str],
     if not any(not job.control for job in found.values()):
         there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))
         raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
-    prompts = [key for key in picks.prompts if _in_request(picks, key, request)]
-    return dict(manifest.get("identity", {})), list(found.values()), prompts, picks
+    before = manifest.get("identity", {})
+    identity = {key: before[key] for key in SELECTION_KEYS if key in before}
+    return _Stored(identity, list(found.values()), _wanted_prompts(picks, request), picks)
 
 
 __all__ = ["Outcome", "Plan", "Reporter", "Request", "plan_run", "run_selection", "run_sweep"]

@@ -38,6 +38,7 @@ def finetune_cells(
         reporter: is told how it is getting on.
     """
     from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.host import keep_freed_memory
     from ttft_bench.engine.model import load_model
     from ttft_bench.sweep.runner import Runner
 
@@ -50,6 +51,7 @@ def finetune_cells(
         reporter.note(f"{len(cells) - len(todo)} of {len(cells)} cells are done already, {len(todo)} to go")
     if not todo:
         return
+    keep_freed_memory()
     model = load_model(
         source,
         name=suite.model.name,

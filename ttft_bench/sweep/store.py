@@ -231,6 +231,7 @@ def writing(path: Path) -> Iterator[None]:
         lock.release()
         with contextlib.suppress(OSError):
             (path / LOCK).unlink(missing_ok=True)
+            path.rmdir()  # only if empty: a run that never began leaves nothing behind
 
 
 def now() -> str:
