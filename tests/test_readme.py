@@ -18,7 +18,7 @@ def test_picture_and_table_are_those_of_a_curated_run():
     assert (ROOT / picture).is_file()
     run = (ROOT / picture).parents[1]
     assert {"manifest.json", "results.jsonl", "report.html", "README.md"} <= {path.name for path in run.iterdir()}
-    rows = {line for line in table((run / "README.md").read_text(encoding="utf-8"))}
+    rows = set(table((run / "README.md").read_text(encoding="utf-8")))
     shown = [line for line in table(README) if line.startswith(("| hullft", "| sift", "| knn", "| random"))]
     assert len(shown) >= 4 and set(shown) <= rows
 

@@ -151,7 +151,8 @@ class Engine:
         """
         fresh, reused = Step[Hashable](0, fresh=True), Step[Hashable](0, fresh=False)
         with self.adaptation() as adaptation:
-            adaptation.advance([fresh, reused], {0: sequence})
+            # Two fresh steps: the second still pays for memory that the first one touched and freed.
+            adaptation.advance([fresh, reused, fresh], {0: sequence})
             before = adaptation.finetune_s
             adaptation.advance([fresh], {0: sequence})
             return adaptation.finetune_s - before

@@ -15,7 +15,6 @@ from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.stage import engine_settings
 from ttft_bench.sweep.suite import Suite
 
-
 #: The part of an identity that belongs to the picks, and goes with them to another folder.
 SELECTION_KEYS = ("suite", "corpus", "train_documents", "embedder", "embedder_fingerprint", "pool_k", "seed")
 
