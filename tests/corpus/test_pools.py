@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_embedder import HashingEmbedder
 
+from fake_embedder import HashingEmbedder
 from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.pools import build_pools, cached_pools
 from ttft_bench.errors import CorpusError, UsageError

@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from ttft_bench.sweep import store, worker
-from ttft_bench.sweep.run import Request, run_sweep
+from ttft_bench.sweep.request import Request
+from ttft_bench.sweep.run import run_sweep
 from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 PLUGIN = '''

@@ -15,7 +15,8 @@ from ttft_bench.engine.score import make_target, score, training_sequence
 from ttft_bench.errors import CorpusError, NonFiniteError, ResumeError, UsageError
 from ttft_bench.sweep import store
 from ttft_bench.sweep.picks import read_picks
-from ttft_bench.sweep.run import Request, plan_run, run_selection, run_sweep
+from ttft_bench.sweep.request import Request
+from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
 from ttft_bench.sweep.suite import ControlSpec, CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 QUALITY = ("bpb_before", "bpb_after", "bytes_scored", "steps", "fresh_steps", "document_ids", "residual")

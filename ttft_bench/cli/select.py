@@ -32,7 +32,8 @@ def select(
 
     The folder is all that another machine needs: neither cvxpy, faiss nor the embedder.
     """
-    from ttft_bench.sweep.run import Request, run_selection
+    from ttft_bench.sweep.request import Request
+    from ttft_bench.sweep.run import run_selection
 
     resolved = options.resolve_suite(
         suite,

@@ -15,7 +15,7 @@ from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
-    from ttft_bench.sweep.run import Request
+    from ttft_bench.sweep.request import Request
 
 
 def sweep(
@@ -51,7 +51,8 @@ def sweep(
 
     Run the same command again and it goes on where it was stopped.
     """
-    from ttft_bench.sweep.run import Request, run_sweep
+    from ttft_bench.sweep.request import Request
+    from ttft_bench.sweep.run import run_sweep
 
     resolved = options.resolve_suite(
         suite,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ttft_bench.sweep.run import Plan, Request
+    from ttft_bench.sweep.request import Request
+    from ttft_bench.sweep.run import Plan
 
 #: Forward plus backward of a transformer: 6 operations per weight and token (2 forward, 4 backward).
 _OPERATIONS_PER_WEIGHT = 6.0

@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
-from ttft_bench.sweep.stage import engine_settings
 from ttft_bench.sweep.suite import Suite
+
+if TYPE_CHECKING:
+    from ttft_bench.engine.finetune import Settings
 
 #: The part of an identity that belongs to the picks, and goes with them to another folder.
 SELECTION_KEYS = ("suite", "corpus", "train_documents", "embedder", "embedder_fingerprint", "pool_k", "seed")
@@ -44,6 +46,13 @@ def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
         "lr": suite.finetune.lr,
         "bpb_protocol": suite.score.protocol,
     }
+
+
+def engine_settings(suite: Suite) -> Settings:
+    """The engine's settings as a suite states them."""
+    from ttft_bench.engine.finetune import Settings
+
+    return Settings(lr=suite.finetune.lr, dropout=suite.finetune.dropout)
 
 
 def open_manifest(
@@ -102,4 +111,4 @@ def recorded(folder: Path, manifest: dict[str, Any], stage: str) -> Iterator[Non
         store.write_manifest(folder, manifest)
 
 
-__all__ = ["SELECTION_KEYS", "engine_identity", "open_manifest", "recorded", "selection_identity"]
+__all__ = ["SELECTION_KEYS", "engine_identity", "engine_settings", "open_manifest", "recorded", "selection_identity"]

@@ -6,58 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, drop_unchanged, make_cells, make_jobs
 from ttft_bench.sweep.record import SELECTION_KEYS, engine_identity, open_manifest, recorded, selection_identity
+from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
     from ttft_bench.sweep.picks import Picks
     from ttft_bench.sweep.prepare import Prepared
-
-
-class Reporter(Protocol):
-    """Where a run tells how it is getting on."""
-
-    def note(self, message: str) -> None:
-        """One line worth reading."""
-
-    def progress(self, stage: str, done: float, total: float) -> None:
-        """``done`` of ``total`` units of a stage."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to run.
-
-    Attributes:
-        suite: the suite, flags applied.
-        folder: the run folder.
-        limit: at most so many prompts per subset.
-        device: ``auto``, ``cpu``, ``cuda``, ...
-        picks: finetune from the picks of this folder instead of selecting.
-        argv: the command line, for the record.
-    """
-
-    suite: Suite
-    folder: Path
-    limit: int | None = None
-    device: str = "auto"
-    picks: Path | None = None
-    argv: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: cells of its plan by status."""
-
-    folder: Path
-    ok: int
-    failed: int
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Task, make_tasks
+from ttft_bench.sweep.record import engine_settings
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
-    from ttft_bench.engine.finetune import Engine, Settings
+    from ttft_bench.engine.finetune import Engine
     from ttft_bench.sweep.picks import Picks
-    from ttft_bench.sweep.run import Reporter, Request
+    from ttft_bench.sweep.request import Reporter, Request
     from ttft_bench.sweep.runner import Runner
 
 
@@ -77,13 +78,6 @@ def finetune_cells(
             _run_tasks(runner, tasks, reporter)
 
 
-def engine_settings(suite: Suite) -> Settings:
-    """The engine's settings as a suite states them."""
-    from ttft_bench.engine.finetune import Settings
-
-    return Settings(lr=suite.finetune.lr, dropout=suite.finetune.dropout)
-
-
 def _run_tasks(runner: Runner, tasks: Sequence[Task], reporter: Reporter) -> None:
     step_s = runner.warm_up(tasks)
     n_steps = sum(len(task.steps) for task in tasks)
@@ -123,4 +117,4 @@ def describe_duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
 
 
-__all__ = ["describe_duration", "engine_settings", "finetune_cells", "finished_cells"]
+__all__ = ["describe_duration", "finetune_cells", "finished_cells"]
