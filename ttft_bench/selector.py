@@ -113,6 +113,14 @@ class Selector(ABC):
     def select(self, problem: Problem, rng: np.random.Generator) -> Selection:
         """Pick ``problem.budget`` rows of ``problem.pool``, in training order."""
 
+    def select_many(self, problems: Sequence[Problem], rngs: Sequence[np.random.Generator]) -> list[Selection]:
+        """Answer many prompts, one generator for each; optional, for a selector that can share work.
+
+        An override must answer as this loop does: the same picked vectors for every problem, in order,
+        whatever else is in the batch. It may take further keyword arguments, e.g. a device.
+        """
+        return [self.select(problem, rng) for problem, rng in zip(problems, rngs, strict=True)]
+
     @classmethod
     def parameters(cls) -> dict[str, inspect.Parameter]:
         """The constructor's keyword parameters by name, in order of declaration."""

@@ -2,62 +2,128 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ttft_bench.errors import UsageError
 from ttft_bench.selector import Problem, Selection, Selector
+from ttft_strategies._batch_hull import select_hullft
 from ttft_strategies._gram import Gram, support_of
-from ttft_strategies._integerize import integerize
-from ttft_strategies._simplex import frank_wolfe
+from ttft_strategies._integerize import RULES, integerize
+from ttft_strategies._project import principal
+from ttft_strategies._simplex import SOLVERS, Program, Solution, upper_bound
 
 
 @dataclass(frozen=True, repr=False)
 class HullFT(Selector):
     """Frank-Wolfe reconstruction of the prompt in the hull of the pool, rounded to whole steps.
 
-    ``min_w ||q - P^T w||^2`` over the simplex by vanilla Frank-Wolfe with exact line search, where the
-    budget N stops the optimiser early, at N touched points (Khamis & Maalouf 2026, arXiv 2605.30337, method
-    section). Then counts: floor, greedy units, steepest swaps. Steps come by descending weight, repeats of
-    an item consecutively, which is what gradient reuse lives on. q is the mean of the query rows.
+    ``min_w ||q - P^T w||^2 + ridge ||w||^2`` subject to ``w >= 0, sum w = 1`` and ``w_i <= cap / N`` (Khamis &
+    Maalouf 2026, arXiv 2605.30337, method section: vanilla Frank-Wolfe, no ridge, no cap, and the budget N
+    stops the optimiser early, at N touched points). Then counts ``c_i`` near ``N w_i``. Steps come by descending
+    weight, repeats of an item consecutively, which is what gradient reuse lives on. q is the mean of the
+    query rows.
 
     ``gap`` certifies how far the stopped solver is from the optimum, ``0 <= f(w) - f* <= gap``; a small N
-    stops it far away, a large one at ``max_iter``.
+    stops ``vanilla`` far away, a large one at ``max_iter``. The other solvers go on to the optimum whatever N.
 
     Cost: O(K) per Frank-Wolfe step plus O(K d) per point touched, O(m^2) per swap for m points of support.
-    Use it where several neighbours together say what none says alone; it repeats the important ones.
+    Use it where several neighbours together say what none says alone; it repeats the important ones. At
+    small budgets ``solver=corrective`` has the lower loss, since its support is cut by nobody; a ``cap`` or a
+    ``ridge`` spreads the steps over more items.
 
     Args:
-        max_iter: largest number of Frank-Wolfe steps.
-        tol: residual norm ``||q - x||`` below which the reconstruction counts as exact.
-        gap_tol: Frank-Wolfe gap below which it counts as optimal.
+        solver: vanilla (as published), away, pairwise, or corrective (the exact optimum).
+        gap_tol: Frank-Wolfe gap below which the reconstruction counts as optimal.
+        max_iter: largest number of steps of the solver.
+        tol: residual norm ``||q - x||`` below which ``vanilla`` counts it as exact.
+        integerize: geometry (the best of two local optima), largest_remainder, exact (searches all counts on
+            the support; small cases), or published.
+        cap: largest number of steps on one item; 0 for no cap.
+        ridge: weight of ``||w||^2``; it spreads the weights.
+        project: number of principal components of the pool in which to select; 0 for the embedding space
+            itself. ``objective`` and ``gap`` are those of the embedding space all the same.
     """
 
+    solver: str = "vanilla"
+    gap_tol: float = 1e-10
     max_iter: int = 250
     tol: float = 1e-5
-    gap_tol: float = 1e-10
+    integerize: str = "geometry"
+    cap: int = 0
+    ridge: float = 0.0
+    project: int = 0
 
     def __post_init__(self) -> None:
+        check_choice("solver", self.solver, SOLVERS)
+        check_choice("integerize", self.integerize, RULES)
         if self.max_iter < 1:
             raise ValueError(f"max_iter must be at least 1, got {self.max_iter}")
-        for name in ("tol", "gap_tol"):
+        for name in ("tol", "gap_tol", "ridge", "cap", "project"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)}")
 
     def select(self, problem: Problem, rng: np.random.Generator) -> Selection:
-        """Reconstruct the mean query row, then round."""
+        """Reconstruct the mean query row, then round.
+
+        Raises:
+            UsageError: the cap leaves no room for the budget.
+        """
+        upper = upper_bound(problem.size, problem.budget, self.cap)
         gram = Gram(problem.pool, problem.target)
-        solution = frank_wolfe(
-            gram, support_limit=problem.budget, max_iter=self.max_iter, tol=self.tol, gap_tol=self.gap_tol
-        )
+        used = Gram(*principal(problem.pool, problem.target, self.project)) if self.project else gram
+        solution = self._solve(used, problem.budget, upper)
+        diagnostics = {
+            "iterations": float(solution.iterations),
+            "support": float(len(support_of(solution.weights))),
+        }
+        positions = integerize(used, solution.weights, problem.budget, self.integerize, self.cap, self.ridge)
+        if self.project:
+            diagnostics |= {"projected_objective": solution.objective, "projected_gap": solution.gap}
+            objective, gap = Program(gram, upper, self.ridge).certify(solution.weights)
+            solution = replace(solution, objective=objective, gap=gap)
         return Selection(
-            positions=integerize(gram, solution.weights, problem.budget),
+            positions=positions,
             weights=solution.weights,
             objective=solution.objective,
             gap=solution.gap,
             status=solution.status,
-            diagnostics={
-                "iterations": float(solution.iterations),
-                "support": float(len(support_of(solution.weights))),
-            },
+            diagnostics=diagnostics,
         )
+
+    def select_many(
+        self, problems: Sequence[Problem], rngs: Sequence[np.random.Generator], *, device: str | None = None
+    ) -> list[Selection]:
+        """Answer many prompts in batches: vanilla solver and geometry rounding without cap, ridge or projection.
+
+        Args:
+            problems: of any shapes.
+            rngs: one for each; not drawn from.
+            device: None for NumPy, else where torch works, e.g. "cuda".
+
+        Raises:
+            UsageError: torch cannot use the device, or these parameters have no batched form to put on it.
+        """
+        if (self.solver, self.integerize) != ("vanilla", "geometry") or self.cap or self.ridge or self.project:
+            if device is not None:
+                raise UsageError(f"{self!r} has no batched form for device {device!r}: leave the device out")
+            return super().select_many(problems, rngs)
+        return select_hullft(self, problems, rngs, device, max_iter=self.max_iter, tol=self.tol, gap_tol=self.gap_tol)
+
+    def _solve(self, gram: Gram, budget: int, upper: float) -> Solution:
+        only_vanilla = {"support_limit": budget, "tol": self.tol} if self.solver == "vanilla" else {}
+        return SOLVERS[self.solver](
+            gram, max_iter=self.max_iter, gap_tol=self.gap_tol, upper=upper, ridge=self.ridge, **only_vanilla
+        )
+
+
+def check_choice(name: str, value: str, known: Mapping[str, object]) -> None:
+    """Refuse a word that is not one of the known ones.
+
+    Raises:
+        ValueError: naming the known ones.
+    """
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")

@@ -10,13 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ttft_bench._contract import CHECKS
 from ttft_bench.checks import Check, run_checks, selector_checks
-from ttft_bench.errors import ContractError
-from ttft_bench.registry import entries
+from ttft_bench.checks.claims import CHECKS
+from ttft_bench.checks.problems import sample
+from ttft_bench.checks.program import Program
+from ttft_bench.errors import ContractError, UsageError
+from ttft_bench.registry import entries, load_selector
+from ttft_bench.registry.installed import missing_distributions
 from ttft_bench.selector import Problem, Selection, Selector
 
-BUILT_IN = [entry.name for entry in entries() if entry.built_in]
+#: Those that can run here: an optional requirement may be missing.
+BUILT_IN = [
+    entry.name
+    for entry in entries()
+    if entry.built_in and not missing_distributions(list(load_selector(entry.name).requires))
+]
+#: Parameters that change what a strategy is.
+OTHERS = ["sift[lam=0.01]", "sift[repeats=false]", "sift-adaptive[alpha=1.0]", "knn[order=farthest]"]
+OTHERS += [f"{name}[trade={trade}]" for name in ("mmr", "dpp", "facility-location") for trade in (0.0, 1.0)]
 CASES = [(name, check) for name in BUILT_IN for check in selector_checks(name)]
 
 
@@ -25,7 +36,7 @@ def test_built_ins_keep_the_contract(check: Check) -> None:
     check()
 
 
-@pytest.mark.parametrize("check", selector_checks("sift[lam=0.01]"), ids=str)
+@pytest.mark.parametrize("check", [check for spec in OTHERS for check in selector_checks(spec)], ids=str)
 def test_so_do_other_parameters(check: Check) -> None:
     check()
 
@@ -181,6 +192,33 @@ class Claims(Sound):
         return Selection(positions, weights if self.keep else None, objective, self.gap)
 
 
+class OtherInBatches(Sound):
+    """Answers every prompt of a batch with the picks of the first."""
+
+    def select_many(self, problems: Any, rngs: Any) -> list[Selection]:
+        return [Selection(np.zeros(problem.budget, dtype=np.int64) + problem.size // 2) for problem in problems]
+
+
+class Capped(Sound):
+    """The capped and ridged program, solved by the reference itself."""
+
+    def __init__(self, cap: int = 2, ridge: float = 0.1, honest: bool = True) -> None:
+        self.cap, self.ridge, self.honest = cap, ridge, honest
+
+    def select(self, problem: Problem, rng: np.random.Generator) -> Selection:
+        program = Program(self.cap, self.ridge)
+        if self.honest and not program.feasible(problem):
+            raise UsageError(f"cap={self.cap} leaves no room for {problem.budget} steps")
+        upper = program.upper(problem)
+        weights = np.zeros(problem.size)
+        rest = 1.0
+        for index in self.order(problem):
+            weights[index] = min(upper, rest)
+            rest -= weights[index]
+        positions = np.resize(self.order(problem), problem.budget)
+        return Selection(positions, weights, program.objective(weights, problem), program.gap(weights, problem))
+
+
 def _claims(**settings: Any) -> Selector:
     return type("Claims", (Claims,), {**settings, "__doc__": Claims.__doc__})()  # type: ignore[no-any-return]
 
@@ -214,6 +252,7 @@ BROKEN: dict[str, Callable[[], Selector]] = {
     "weights": lambda: _claims(total=0.5),
     "objective": lambda: _claims(shift=1e-3),
     "certificate": lambda: _claims(gap=1e-3),
+    "select_many": OtherInBatches,
 }
 
 
@@ -244,6 +283,28 @@ def test_an_objective_without_weights_and_a_gap_without_an_objective_are_refused
     ):
         (result,) = (result for result in run_checks(broken) if result.name == "objective")
         assert reason in result.reason
+
+
+def test_a_cap_and_a_ridge_are_part_of_the_program_that_is_checked() -> None:
+    assert [result for result in run_checks(Capped()) if not result.ok] == []
+    dishonest = {result.name: result.reason for result in run_checks(Capped(honest=False, cap=1)) if not result.ok}
+    assert "cap=1 leaves no room for 31 steps" in dishonest["budget>K"]
+
+
+@pytest.mark.parametrize(
+    "program", [Program(), Program(2), Program(1, 0.1), Program(0, 0.5), Program(3, 0.01)], ids=str
+)
+def test_the_reference_optimum_is_certified_and_no_feasible_point_is_below(program: Program) -> None:
+    problem = sample(12)
+    optimum, accuracy = program.optimum(problem)
+    assert accuracy < 1e-6
+    upper = program.upper(problem)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        weights = rng.dirichlet(np.ones(problem.size))
+        if weights.max() <= upper:
+            value = program.objective(weights, problem)
+            assert -accuracy <= value - optimum <= program.gap(weights, problem) + 1e-12
 
 
 def test_results_are_plain_data_and_one_failure_stops_no_other_check() -> None:

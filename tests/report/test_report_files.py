@@ -157,7 +157,7 @@ def test_many_strategies_far_from_the_untouched_model(build: Make, make_cell: Ma
 
 def test_a_folder_that_cannot_be_written_is_said_so(build: Make, make_cell: Make, tmp_path: Path) -> None:
     (tmp_path / "figures").write_text("in the way")
-    with pytest.raises(StorageError, match="free some space or make the folder writable"):
+    with pytest.raises(StorageError, match="Free some space or make the folder writable"):
         build([make_cell()])
 
 

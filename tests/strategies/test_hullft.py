@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from ttft_bench.errors import UsageError
 from ttft_bench.selector import Problem, make_problem, measure
 from ttft_strategies.exact_qp import ExactQP
 from ttft_strategies.hullft import HullFT
@@ -64,6 +67,69 @@ def test_more_iterations_come_nearer_to_the_exact_optimum() -> None:
     assert above == sorted(above, reverse=True)
     assert above[-1] < 1e-3
     assert all(a <= (answer.gap or 0.0) + 1e-8 for a, answer in zip(above, answers, strict=True))
+
+
+@pytest.mark.parametrize("solver", ["away", "pairwise", "corrective"])
+@pytest.mark.parametrize("cap", [0, 3])
+def test_the_other_solvers_reach_the_optimum_whatever_the_budget(solver: str, cap: int) -> None:
+    for budget in (5, 30):
+        problem = _problem(budget, seed=budget)
+        answer = HullFT(solver=solver, cap=cap, max_iter=3000).select(problem, RNG)
+        exact = ExactQP(cap=cap).select(problem, RNG)
+        assert answer.objective == pytest.approx(exact.objective, abs=1e-8)
+        assert answer.status == "converged"
+
+
+@pytest.mark.parametrize("solver", ["vanilla", "away", "pairwise", "corrective"])
+@pytest.mark.parametrize("cap", [1, 2, 7])
+def test_no_item_gets_more_steps_than_the_cap(solver: str, cap: int) -> None:
+    positions = HullFT(solver=solver, cap=cap, max_iter=500).select(_problem(25), RNG).positions
+    assert np.bincount(positions).max() <= cap
+    assert len(positions) == 25
+
+
+def test_an_impossible_cap_is_an_error_that_says_so() -> None:
+    with pytest.raises(UsageError, match="cap=2 allows 60 items at most 120 steps, fewer than the budget of 121"):
+        HullFT(cap=2).select(_problem(121), RNG)
+
+
+def test_a_support_that_is_not_cut_rounds_better_on_average() -> None:
+    problems = [_problem(6, seed) for seed in range(12)]
+    means = [
+        np.mean([measure(selector.select(p, RNG).positions, p)["residual"] for p in problems])
+        for selector in (HullFT(solver="corrective"), HullFT(), HullFT(integerize="largest_remainder"))
+    ]
+    assert means[0] <= means[1] <= means[2]
+
+
+def test_components_of_all_dimensions_change_nothing() -> None:
+    problem = _problem(12)
+    plain, whole = (HullFT(solver="corrective", project=project).select(problem, RNG) for project in (0, 16))
+    assert np.array_equal(plain.positions, whole.positions)
+    assert plain.objective == pytest.approx(whole.objective, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [8, 60])
+def test_few_components_are_certified_in_the_embedding_space(size: int) -> None:
+    rng = np.random.default_rng(1)
+    problem = make_problem(rng.normal(size=16), rng.normal(size=(size, 16)), 9)
+    answer = HullFT(solver="corrective", project=3).select(problem, RNG)
+    optimum = ExactQP().select(problem, RNG).objective
+    assert answer.weights is not None
+    assert answer.objective is not None
+    assert answer.gap is not None
+    assert optimum is not None
+    residual = problem.target - answer.weights @ problem.pool
+    assert answer.objective == pytest.approx(float(residual @ residual), abs=1e-6)
+    assert 0.0 < answer.objective - optimum <= answer.gap
+    assert answer.diagnostics["projected_gap"] < 1e-8
+    assert answer.diagnostics["projected_objective"] < answer.objective
+
+
+@pytest.mark.parametrize("wrong", [{"solver": "newton"}, {"integerize": "floor"}, {"cap": -1}, {"project": -3}])
+def test_unknown_words_and_negative_figures_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        HullFT(**wrong)
 
 
 @pytest.mark.parametrize("wrong", [{"max_iter": 0}, {"tol": -1.0}, {"gap_tol": float("nan")}])

@@ -47,6 +47,11 @@ class Chatters(Base):
         print("noise on stdout")
         return Selection(np.arange(problem.budget))
 
+class Threads(Base):
+    def select(self, problem, rng):
+        assert os.environ["OMP_NUM_THREADS"] == "1", "selections are timed on one thread"
+        return Selection(np.arange(problem.budget))
+
 class TooFew(Base):
     def select(self, problem, rng):
         return Selection(np.arange(problem.budget - 1))
@@ -81,6 +86,7 @@ NAMES = {
     "exits": "Exits",
     "raises": "Raises",
     "chatters": "Chatters",
+    "threads": "Threads",
     "too-few": "TooFew",
     "out-of-range": "OutOfRange",
     "nan-weights": "NanWeights",
@@ -100,8 +106,10 @@ def plugins(tmp_path, monkeypatch):
     lines = "\n".join(f"{name} = bad_plugins:{cls}" for name, cls in NAMES.items())
     (info / "entry_points.txt").write_text(f"[ttft_bench.selectors]\n{lines}\n")
     monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setattr(worker, "FIRST_CALL_S", 3.0)
+    monkeypatch.setattr(worker, "FIRST_CALL_S", 1.0)
     monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))
+    for name in worker._THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 class Quiet:
@@ -137,6 +145,7 @@ def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_e
 
     all_are("knn", "ok", "")
     all_are("chatters", "ok", "")
+    all_are("threads", "ok", "")
     all_are("hangs", "timeout", "took longer than")
     all_are("crashes", "failed", "exit code 7")
     all_are("exits", "failed", "SystemExit: good bye")

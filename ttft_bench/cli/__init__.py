@@ -10,6 +10,7 @@ import sys
 import typer
 
 import ttft_bench.cli.assets as assets_command
+import ttft_bench.cli.check as check_command
 import ttft_bench.cli.corpus as corpus_command
 import ttft_bench.cli.report as report_command
 import ttft_bench.cli.select as select_command
@@ -31,6 +32,7 @@ app.command("sweep")(sweep_command.sweep)
 app.command("select")(select_command.select)
 app.command("report")(report_command.report)
 app.command("verify")(verify_command.verify)
+app.command("check")(check_command.check)
 app.command("strategies")(strategies_command.strategies)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")

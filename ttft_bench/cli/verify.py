@@ -1,26 +1,42 @@
-"""``ttft-bench verify``: Frank-Wolfe against exact solutions."""
+"""``ttft-bench verify``: what strategies claim, against exact solutions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ttft_bench.verify import VerifyRow, VerifySummary
+    from ttft_bench.verify import IntegerReference, VerifyRow, VerifySummary
+
+
+Csv = Annotated[Path | None, typer.Option("--csv", help="Write every row to this file.")]
+Figures = Annotated[Path | None, typer.Option("--figures", help="Draw both figures, PNG and SVG, into this folder.")]
 
 
 def verify(
-    strategies: str = typer.Option("hullft", "--strategies", help="Strategies that certify their objective."),
+    strategies: str = typer.Option(
+        "hullft", "--strategies", help='Strategies that certify their objective, e.g. "hullft,hullft[max_iter=1000]".'
+    ),
     suite: str = typer.Option("quick", "--suite", help="Name of a suite, or path of a suite file."),
     budgets: str = typer.Option("1,2,5,10,20,50", "--budgets", help="Budgets, e.g. 1,5,10-20."),
     limit: int | None = typer.Option(None, "--limit", min=1, help="Prompts per subset."),
     reference: str = typer.Option("exact-qp", "--reference", help="Strategy that finds the optimum."),
+    integer_reference: str | None = typer.Option(
+        None,
+        "--integer-reference",
+        help="Strategy that finds the best whole steps on small problems, or none. [exact-integer, if it can be used]",
+    ),
+    integer_rows: int = typer.Option(12, "--integer-rows", min=1, help="Rows of a small problem: a pool's first."),
+    integer_budget: int = typer.Option(10, "--integer-budget", min=1, help="Largest budget of a small problem."),
+    csv: Csv = None,
+    figures: Figures = None,
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of a table."),
 ) -> None:
-    """Check 0 <= f - f* <= gap on real pools; exits 1 where it fails."""
+    """Check 0 <= f - f* <= gap on real pools, and whole steps against the best ones; exits 1 where it fails."""
     import json
     from dataclasses import asdict
 
@@ -29,37 +45,68 @@ def verify(
     from ttft_bench.errors import EXIT_CELLS_FAILED
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.prepare import prepare_problems
-    from ttft_bench.verify import certified_selectors, summarise
+    from ttft_bench.verify import Trace, gap_traces, paired_references, rows_to_csv, summarise
     from ttft_bench.verify import verify as run
+    from ttft_bench.verify.files import require_writable, write_files
+    from ttft_bench.verify.traces import STEPS, sweepable
 
     wanted = parse_numbers(budgets, "budget")
     specs = [str(spec) for spec in parse_specs(strategies)]
-    certified_selectors([*specs, reference])  # a misspelt name is told before any pool is made
+    require_writable(csv, figures)
+    integer = _integer(integer_reference, specs, integer_rows, integer_budget)
+    paired_references(specs, reference, integer)  # a misspelt name is told before any pool is made
     pools = prepare_problems(suite, limit=limit, note=note)
     rows: list[VerifyRow] = []
+    traces: list[Trace] = []
     with progress_bar() as bar:
         task = bar.add_task("verify", total=len(pools) * len(specs) * len(wanted), rate="")
-        for row in run(specs, pools, wanted, reference):
+        for row in run(specs, pools, wanted, reference, integer=integer):
             rows.append(row)
             bar.advance(task)
+        if figures is not None:
+            sweep = bar.add_task("iterations", total=len(sweepable(specs)) * len(STEPS), rate="")
+            traces = gap_traces(specs, pools, wanted[-1], rows, on_step=lambda: bar.advance(sweep))
     summaries = summarise(rows)
     failed = [row for row in rows if not row.ok]
+    if csv is not None:
+        write_files({csv: rows_to_csv(rows).encode("utf-8")})
+        note(f"rows: {csv}")
+    if figures is not None:
+        from ttft_bench.verify.figures import draw_verification
+
+        write_files({figures / name: content for name, content in draw_verification(summaries, traces).items()})
+        note(f"figures: {figures}")
     if as_json:
         payload = {
             "suite": suite,
             "reference": reference,
+            "integer_reference": integer.spec if integer else None,
             "ok": not failed,
             "summary": [asdict(summary) for summary in summaries],
             "rows": [asdict(row) for row in rows],
+            "traces": [asdict(trace) for trace in traces],
         }
         typer.echo(json.dumps(payload, indent=2))
     else:
         console = stdout()
         console.print(_table(summaries, reference))
+        if integer is not None and any(summary.integer_pools for summary in summaries):
+            console.print(_integer_table(summaries, integer))
         for line in _verdict(rows, reference):
             console.print(line, soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_CELLS_FAILED)
+
+
+def _integer(name: str | None, specs: list[str], rows: int, budget: int) -> IntegerReference | None:
+    from ttft_bench.cli.console import note
+    from ttft_bench.verify import IntegerReference, default_integer_reference
+
+    if name is None:
+        name, reason = default_integer_reference(specs)
+        if name is None:
+            note(f"no integer optimum: {reason}")
+    return None if name in {None, "none"} else IntegerReference(str(name), rows, budget)
 
 
 def _table(summaries: list[VerifySummary], reference: str) -> Table:
@@ -94,6 +141,32 @@ def _table(summaries: list[VerifySummary], reference: str) -> Table:
             f"{1000 * row.select_s:.2f}",
             f"{1000 * row.reference_s:.1f}",
             str(row.failures),
+        )
+    return table
+
+
+def _integer_table(summaries: list[VerifySummary], integer: IntegerReference) -> Table:
+    from rich.table import Table
+
+    caption = f"whole steps on the first {integer.rows} rows of each pool, against the best there are ({integer.spec})"
+    table = Table(box=None, pad_edge=False, caption=caption)
+    table.caption_justify = "left"
+    table.add_column("strategy")
+    for title in ("N", "pools", "f rounded", "best f", "mean excess", "worst excess", "best found", "ms"):
+        table.add_column(title, justify="right")
+    for row in summaries:
+        if row.integer_excess is None or row.worst_integer_excess is None:
+            continue
+        table.add_row(
+            row.strategy,
+            str(row.budget),
+            str(row.integer_pools),
+            f"{row.integer_residual:.6f}",
+            f"{row.integer_optimum:.6f}",
+            f"{row.integer_excess:.2e}",
+            f"{row.worst_integer_excess:.2e}",
+            f"{row.integer_hits} of {row.integer_pools}",
+            f"{1000 * (row.integer_s or 0.0):.1f}",
         )
     return table
 

@@ -11,8 +11,6 @@ Three promises, kept here so that the modules around need not think of them:
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttft_bench.errors import StorageError
+from ttft_bench.files import replacing, storage_errors
 
 Note = Callable[[str], None]
 
+_REMEDY = "Free some space or mend the folder's permissions, or set TTFT_BENCH_CACHE to another folder"
 _SEAL_BYTES = 32
 _BLOCK_BYTES = 1 << 22
 
@@ -52,20 +52,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     Raises:
         StorageError: the folder cannot be written, or the disk is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".tmp", delete=False)  # noqa: SIM115
-        try:
-            with handle:
-                write(handle)
-                handle.flush()
-                os.fsync(handle.fileno())
-            Path(handle.name).replace(path)
-        except BaseException:
-            Path(handle.name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
+    with replacing(path, _REMEDY) as handle:
+        write(handle)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
@@ -146,27 +134,17 @@ def one_at_a_time(path: Path, work: str, note: Note = silent) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(f"{path}.lock")
-    try:
+    with storage_errors(path, _REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             note(f"another process is {work}: waiting for it")
             lock.acquire()
-    except OSError as error:
-        raise _unwritable(path.parent, error) from error
     try:
         yield
     finally:
         lock.release()
-
-
-def _unwritable(folder: Path, error: OSError) -> StorageError:
-    reason = error.strerror or str(error)
-    return StorageError(
-        f"cannot write to the cache folder {folder} ({reason}): free some space or mend its permissions, "
-        "or set TTFT_BENCH_CACHE to another folder"
-    )
 
 
 __all__ = [

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from ttft_bench._entries import CORPORA, entries, entry
-from ttft_bench._specs import nearest
 from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
 from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
+from ttft_bench.registry.installed import CORPORA, entries, entry
+from ttft_bench.registry.specs import nearest
 from ttft_bench.seeds import derive_seed
 from ttft_bench.text import printable
 

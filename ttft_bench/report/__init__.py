@@ -6,13 +6,12 @@ loaded by the functions that need them.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttft_bench.errors import DataError, StorageError
+from ttft_bench.errors import DataError
+from ttft_bench.files import replacing
 from ttft_bench.text import printable
 
 if TYPE_CHECKING:
@@ -20,6 +19,9 @@ if TYPE_CHECKING:
 
     from ttft_bench.report.analysis import Analysis
     from ttft_bench.sweep.store import Run
+
+
+_REMEDY = "Free some space or make the folder writable, then run `ttft-bench report` again (the rows are safe)"
 
 
 @dataclass(frozen=True)
@@ -78,31 +80,10 @@ def _write(run: Run, html: bool) -> Report:
     written = [run.path / name for name in ("results.csv", "results.parquet")]
     for name, content in contents.items():
         target = run.path / name
-        _replace(target, content)
+        with replacing(target, _REMEDY) as handle:
+            handle.write(content)
         written.append(target)
     return Report(tuple(written), build_table(analysis), summary, told, analysis)
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Write ``content`` to ``target`` whole or not at all."""
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise StorageError(
-            f"cannot write '{target}': {error.strerror or error}; free some space or make the folder "
-            "writable, then run `ttft-bench report` again (the rows are safe)"
-        ) from error
 
 
 __all__ = ["Report", "build_report"]

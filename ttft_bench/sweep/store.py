@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ttft_bench.errors import CorpusError, ResumeError, RunLockedError, StorageError, UsageError
+from ttft_bench.errors import CorpusError, ResumeError, RunLockedError, UsageError
+from ttft_bench.files import replacing, storage_errors
 from ttft_bench.sweep.schema import COLUMNS, FIELDS, SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
@@ -27,6 +28,8 @@ RESULTS = "results.jsonl"
 PICKS = "picks.jsonl"
 DOCUMENTS = "documents.jsonl"
 LOCK = ".lock"
+
+_REMEDY = "Free some space or give another --output; rows already written are kept"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _storage_errors(path):
+        with storage_errors(path, _REMEDY):
             _drop_torn_line(path)
             self._stream = path.open("a", encoding="utf-8")
 
@@ -61,7 +64,7 @@ class Journal:
         Raises:
             StorageError: the disk is full or the folder vanished.
         """
-        with _storage_errors(self.path):
+        with storage_errors(self.path, _REMEDY):
             self._stream.write(json.dumps(record, ensure_ascii=True, separators=(",", ":"), allow_nan=False) + "\n")
             self._stream.flush()
             os.fsync(self._stream.fileno())
@@ -191,8 +194,8 @@ def write_tables(run: Run) -> None:
         elif field.kind == "str":
             frame[field.name] = frame[field.name].fillna("").astype("string")
     parquet = run.path / "results.parquet"
-    with _storage_errors(parquet), _temporary(parquet) as temporary:
-        frame.to_parquet(temporary, index=False)
+    with replacing(parquet, _REMEDY) as handle:
+        frame.to_parquet(handle, index=False)
     text = frame.copy()
     text["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
     write_atomically(run.path / "results.csv", text.to_csv(index=False))
@@ -208,7 +211,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     import filelock
 
-    with _storage_errors(path):
+    with storage_errors(path, _REMEDY):
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
@@ -227,10 +230,12 @@ def writing(path: Path) -> Iterator[None]:
         write_atomically(holder, json.dumps(facts))
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            holder.unlink(missing_ok=True)
+            # While it is still held: a newcomer either fails to lock this file or makes one of its own.
+            (path / LOCK).unlink(missing_ok=True)
         lock.release()
         with contextlib.suppress(OSError):
-            (path / LOCK).unlink(missing_ok=True)
             path.rmdir()  # only if empty: a run that never began leaves nothing behind
 
 
@@ -245,31 +250,8 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with _storage_errors(path), _temporary(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}. Free some space or give another --output; "
-            "rows already written are kept"
-        ) from error
+    with replacing(path, _REMEDY) as handle:
+        handle.write(text.encode("utf-8"))
 
 
 def _drop_torn_line(path: Path) -> None:

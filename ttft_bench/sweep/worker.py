@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,9 +26,11 @@ STARTUP_S = 120.0
 #: Nor must what a strategy imports or compiles on its first call.
 FIRST_CALL_S = 30.0
 
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 
 @dataclass(frozen=True)
-class Request:
+class Call:
     """One ``select`` call: plain arrays, and the coordinates of its random draws."""
 
     query: np.ndarray[Any, Any]
@@ -65,17 +68,17 @@ class Worker:
         self._process: Any = None
         self._connection: Connection | None = None
 
-    def ask(self, request: Request) -> Answer:
+    def ask(self, call: Call) -> Answer:
         """Run one selection; never raises for anything the strategy does."""
         if self._timeouts >= self.patience:
             return Answer("timeout", f"not tried: {self._timeouts} calls in a row exceeded {self.timeout_s:g} s", {})
         if self._unusable is not None:
             return self._unusable
         if self._process is None:
-            failure = self._start(request)
+            failure = self._start(call)
             if failure is not None:
                 return failure
-        return self._exchange(("select", request), self.timeout_s)
+        return self._exchange(call, self.timeout_s)
 
     def close(self) -> None:
         """End the child process."""
@@ -93,11 +96,12 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, request: Request) -> Answer | None:
+    def _start(self, call: Call) -> Answer | None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self.spec), daemon=True)
-        self._process.start()
+        with _one_thread():
+            self._process.start()
         theirs.close()
         built = self._exchange(None, STARTUP_S)
         if built.status != "ok":
@@ -105,7 +109,7 @@ class Worker:
             self._unusable = built
             return built
         # The untimed first call: its answer is thrown away, its failure is the request's.
-        warmed = self._exchange(("select", request), self.timeout_s + FIRST_CALL_S)
+        warmed = self._exchange(call, self.timeout_s + FIRST_CALL_S)
         return warmed if self._process is None else None
 
     def _exchange(self, message: Any, timeout_s: float) -> Answer:
@@ -128,6 +132,22 @@ class Worker:
         return answer
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Children started inside compute on one thread, unless the user's environment says otherwise.
+
+    The arrays of a selection are small: a second thread saves nothing and makes times depend on what else
+    the machine is doing.
+    """
+    added = [name for name in _THREAD_VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def _serve(connection: Connection, spec: str) -> None:
     # Ctrl-C is the parent's to handle; and what a plug-in prints must not mix with results on stdout.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -143,26 +163,26 @@ def _serve(connection: Connection, spec: str) -> None:
     connection.send(Answer("ok", "", {}))
     while True:
         try:
-            _, request = connection.recv()
+            call = connection.recv()
         except (EOFError, OSError):
             return
-        connection.send(_select(selector, request))
+        connection.send(_select(selector, call))
 
 
-def _select(selector: Any, request: Request) -> Answer:
+def _select(selector: Any, call: Call) -> Answer:
     from ttft_bench.seeds import derive_rng
 
     try:
-        budget = request.budget if selector.repeats else min(request.budget, len(request.pool))
-        problem = make_problem(request.query, request.pool, budget, request.ids, request.n_tokens)
-        rng = derive_rng(*request.seed)
+        budget = call.budget if selector.repeats else min(call.budget, len(call.pool))
+        problem = make_problem(call.query, call.pool, budget, call.ids, call.n_tokens)
+        rng = derive_rng(*call.seed)
         start = time.perf_counter()
         selection = selector.select(problem, rng)
         select_s = time.perf_counter() - start
         selection = validate_selection(selection, problem, selector)
     except BaseException as error:
         return Answer("failed", _reason(error), {})
-    note = "" if budget == request.budget else f"budget {request.budget} capped at the pool of {budget}: no repeats"
+    note = "" if budget == call.budget else f"budget {call.budget} capped at the pool of {budget}: no repeats"
     values = {
         "positions": selection.positions.tolist(),
         "objective": selection.objective,
@@ -180,4 +200,4 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-__all__ = ["Answer", "Request", "Worker"]
+__all__ = ["Answer", "Call", "Worker"]

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ttft_bench._entries import (
+from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, UsageError
+from ttft_bench.registry.installed import (
     ASSETS,
     CORPORA,
     SELECTORS,
@@ -26,8 +27,7 @@ from ttft_bench._entries import (
     import_failure,
     kind_of,
 )
-from ttft_bench._specs import Spec, fit_parameters, parse_specs
-from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, UsageError
+from ttft_bench.registry.specs import Spec, fit_parameters, parse_specs
 from ttft_bench.selector import Selector
 
 
@@ -138,7 +138,7 @@ def list_selectors(timeout_s: float = 20.0) -> list[Row]:
     The imports happen in a child process: a plug-in that fails, exits, crashes or takes longer than
     ``timeout_s`` seconds is a row that says so.
     """
-    from ttft_bench._listing import probe_rows
+    from ttft_bench.registry.listing import probe_rows
 
     return probe_rows(entries(SELECTORS), timeout_s)
 

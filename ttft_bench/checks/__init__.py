@@ -8,8 +8,9 @@ With pytest::
     def test_contract(check):
         check()
 
-A check that fails raises :class:`~ttft_bench.errors.ContractError` with a one-line reason. Checks see small
-synthetic pools only, so the whole suite takes well under a second for a fast strategy.
+On the command line: ``ttft-bench check my-strategy``. A check that fails raises
+:class:`~ttft_bench.errors.ContractError` with a one-line reason. Checks see small synthetic pools only, so the
+whole suite takes well under a second for a fast strategy.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ttft_bench._contract import CHECKS
+from ttft_bench.checks.claims import CHECKS
 from ttft_bench.registry import build_selector
 from ttft_bench.selector import Selector
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check; ``reason`` is empty if ``ok``."""
+
+    name: str
+    ok: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,17 +47,16 @@ class Check:
         """
         CHECKS[self.name](self.make())
 
+    def run(self) -> CheckResult:
+        """Run the check; its failure is a result, not an exception."""
+        try:
+            self()
+        except Exception as error:
+            return CheckResult(self.name, False, " ".join(str(error).split()) or type(error).__name__)
+        return CheckResult(self.name, True)
+
     def __str__(self) -> str:
         return self.name
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """The outcome of one check; ``reason`` is empty if ``ok``."""
-
-    name: str
-    ok: bool
-    reason: str = ""
 
 
 def selector_checks(selector: str | Selector | type[Selector]) -> list[Check]:
@@ -63,16 +72,7 @@ def selector_checks(selector: str | Selector | type[Selector]) -> list[Check]:
 
 def run_checks(selector: str | Selector | type[Selector]) -> list[CheckResult]:
     """Run every check, whatever the others say."""
-    results = []
-    for check in selector_checks(selector):
-        try:
-            check()
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            results.append(CheckResult(check.name, False, reason))
-        else:
-            results.append(CheckResult(check.name, True))
-    return results
+    return [check.run() for check in selector_checks(selector)]
 
 
 __all__ = ["Check", "CheckResult", "run_checks", "selector_checks"]

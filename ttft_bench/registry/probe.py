@@ -1,4 +1,4 @@
-"""The child process that imports plug-ins for a listing: ``python -m ttft_bench._probe``.
+"""The child process that imports plug-ins for a listing: ``python -m ttft_bench.registry.probe``.
 
 Reads one JSON job from stdin, ``{"path": [...], "entries": [{...}, ...]}``, and answers each entry in order
 with one JSON line, flushed, on what was stdout at the start. Whatever plug-ins print goes to stderr.
@@ -15,17 +15,18 @@ from typing import Any, TextIO
 
 def describe(item: dict[str, str]) -> dict[str, Any]:
     """Import one entry point and describe the selector class behind it, or why there is none."""
-    from ttft_bench import _entries, registry
+    from ttft_bench import registry
+    from ttft_bench.registry import installed
     from ttft_bench.selector import format_value
 
-    entry = _entries.Entry(**item)
+    entry = installed.Entry(**item)
     try:
         found = importlib.metadata.EntryPoint(entry.name, entry.value, entry.group).load()
         fault = registry.selector_class_fault(found)
         if fault:
             return {"status": "broken", "cause": f"it {fault}", "remedy": "tell its author"}
         requires = tuple(str(requirement) for requirement in found.requires)
-        missing = _entries.missing_distributions(list(requires))
+        missing = installed.missing_distributions(list(requires))
         parameters = {name: format_value(parameter.default) for name, parameter in found.parameters().items()}
         return {
             "status": "missing-requirement" if missing else "ok",
@@ -37,7 +38,7 @@ def describe(item: dict[str, str]) -> dict[str, Any]:
             **{flag: bool(getattr(found, flag)) for flag in ("nested", "adaptive", "repeats", "stochastic")},
         }
     except BaseException as error:  # SystemExit and the like are causes here, never our end
-        cause, remedy = _entries.import_failure(error, entry)
+        cause, remedy = installed.import_failure(error, entry)
         missing_module = isinstance(error, ModuleNotFoundError)
         status = "missing-requirement" if missing_module and "--force" not in remedy else "broken"
         return {"status": status, "cause": cause, "remedy": remedy}

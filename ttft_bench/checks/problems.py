@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ttft_bench.checks.program import Program
 from ttft_bench.seeds import derive_rng
 from ttft_bench.selector import Problem, Selector, make_problem
 
@@ -95,19 +96,5 @@ def generator_states() -> dict[str, bytes]:
 
 
 def reference_optimum(problem: Problem) -> tuple[float, float]:
-    """Minimum of ``||q - P^T w||^2`` over the simplex, and how far it may be above the true one.
-
-    Non-negative least squares (Lawson and Hanson's active set, by scipy) on ``min ||A v||^2 + (1^T v - 1)^2``
-    with the rows ``p_i - q`` in A. No weight on the last term is needed: writing ``v = t w`` with w on the
-    simplex, the best t leaves ``f(w) / (1 + f(w))``, which rises with f, so the best v is a multiple of the
-    best w. The second figure is the Frank-Wolfe gap of the answer, computed here.
-    """
-    from scipy.optimize import nnls
-
-    differences = problem.pool.astype(np.float64) - problem.target
-    system = np.vstack([differences.T, np.ones(len(differences))])
-    solution, _ = nnls(system, np.eye(len(system))[-1])
-    weights = solution / solution.sum()
-    offset = weights @ differences  # x - q
-    gap = 2.0 * float(offset @ offset - (differences @ offset).min())
-    return float(offset @ offset), max(gap, 0.0)
+    """Minimum of ``||q - P^T w||^2`` over the simplex, and how far it may be above the true one."""
+    return Program().optimum(problem)

@@ -1,4 +1,4 @@
-"""The parent's side of a listing: drive :mod:`ttft_bench._probe` and turn its answers into rows."""
+"""The parent's side of a listing: drive :mod:`ttft_bench.registry.probe` and turn its answers into rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import IO, Any
 
-from ttft_bench._entries import Entry, duplicate_remedy, update_remedy
 from ttft_bench.registry import Row
+from ttft_bench.registry.installed import Entry, duplicate_remedy, update_remedy
 
 
 def probe_rows(found: list[Entry], timeout_s: float) -> list[Row]:
@@ -57,7 +57,7 @@ def _ask_child(items: list[Entry], timeout_s: float) -> tuple[list[dict[str, Any
     with tempfile.TemporaryFile() as noise:
         # -P: the current folder is not on the path, where a file named like a module would be imported.
         child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ttft_bench._probe"],
+            [sys.executable, "-P", "-m", "ttft_bench.registry.probe"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=noise,

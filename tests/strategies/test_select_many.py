@@ -1,0 +1,143 @@
+"""``select_many`` answers as the loop does, on NumPy and on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ttft_bench.errors import UsageError
+from ttft_bench.registry import build_selector
+from ttft_bench.selector import Problem, Selection, make_problem, validate_selection
+
+DEVICES = [None, "cpu"]
+BATCHED = ["hullft", "hullft[gap_tol=0.001]", "hullft[max_iter=7]", "sift", "sift[lam=0.01]", "sift[repeats=false]"]
+
+
+def problem(
+    seed: int, *, size: int = 30, d: int = 12, budget: int = 9, rows: int = 1, doubled: bool = False
+) -> Problem:
+    rng = np.random.default_rng(seed)
+    pool = rng.standard_normal((size, d)) + 1.0
+    if doubled:
+        pool[size // 2 :] = pool[: size - size // 2]
+    return make_problem(rng.standard_normal((rows, d)) + 1.0, pool, budget)
+
+
+def both(spec: str, problems: list[Problem], device: str | None) -> list[tuple[Problem, Selection, Selection]]:
+    selector = build_selector(spec)
+    rngs = [np.random.default_rng(0) for _ in problems]
+    together = selector.select_many(problems, rngs, **({} if device is None else {"device": device}))
+    alone = [selector.select(one, rng) for one, rng in zip(problems, rngs, strict=True)]
+    for one, selection in zip(problems, together, strict=True):
+        validate_selection(selection, one, selector)
+    return list(zip(problems, together, alone, strict=True))
+
+
+def assert_equal(problem: Problem, many: Selection, one: Selection) -> None:
+    np.testing.assert_array_equal(problem.pool[many.positions], problem.pool[one.positions])
+    assert many.status == one.status
+    assert many.diagnostics == pytest.approx(dict(one.diagnostics), abs=1e-10)
+    if one.weights is not None:
+        assert many.weights is not None
+        np.testing.assert_allclose(many.weights @ problem.pool, one.weights @ problem.pool, atol=1e-7)
+        assert many.objective == pytest.approx(one.objective, abs=1e-9)
+        assert many.gap == pytest.approx(one.gap, abs=1e-9)
+
+
+@pytest.fixture(autouse=True, params=["as installed", "pure"])
+def _road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    from ttft_strategies import _batch_hull, _fast
+
+    if request.param == "pure":  # only then does NumPy batch HullFT, and then only many prompts
+        monkeypatch.setattr(_batch_hull, "_LEAST", 1)
+        monkeypatch.setenv("TTFT_PURE", "1")
+    _fast._kernels.cache_clear()
+    yield
+    _fast._kernels.cache_clear()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("spec", BATCHED)
+def test_equals_the_loop(spec: str, device: str | None) -> None:
+    problems = [problem(seed, budget=budget) for seed in range(12) for budget in (1, 2, 4, 9, 30)]
+    for one in both(spec, problems, device):
+        assert_equal(*one)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("spec", BATCHED)
+def test_shapes_may_differ_and_the_order_stays(spec: str, device: str | None) -> None:
+    problems = [
+        problem(seed, size=size, d=d, rows=rows)
+        for seed in range(3)
+        for size, d in ((9, 4), (30, 12))
+        for rows in (1, 3)
+    ]
+    problems += [problem(0, size=1, d=3, budget=4), problem(1, size=40, d=4, budget=50)]
+    for one in both(spec, problems, device):
+        assert_equal(*one)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("spec", BATCHED)
+def test_duplicates_and_a_reachable_query(spec: str, device: str | None) -> None:
+    problems = [problem(seed, doubled=True) for seed in range(8)]
+    inside = problems[0].pool
+    problems += [make_problem(inside[3], inside, 9), make_problem(inside[:4].mean(axis=0), inside, 20)]
+    selector = build_selector(spec)
+    for one, many, alone in both(spec, problems, device):
+        mean = one.pool[many.positions].mean(axis=0) - one.pool[alone.positions].mean(axis=0)
+        np.testing.assert_allclose(mean, 0.0, atol=1e-5)
+        validate_selection(many, one, selector)
+
+
+@pytest.mark.parametrize("spec", ["hullft", "sift"])
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), size=st.integers(1, 25), d=st.integers(2, 9), budget=st.integers(1, 40))
+def test_random_shapes(spec: str, seed: int, size: int, d: int, budget: int) -> None:
+    problems = [problem(seed + shift, size=size, d=d, budget=budget) for shift in range(3)]
+    for one in both(spec, problems, None):
+        assert_equal(*one)
+
+
+@pytest.mark.parametrize("spec", ["hullft", "sift"])
+def test_what_else_is_in_the_batch_changes_nothing(spec: str) -> None:
+    selector, problems = build_selector(spec), [problem(seed) for seed in range(5)]
+    rngs = [np.random.default_rng(0) for _ in problems]
+    together = selector.select_many(problems, rngs)
+    for index, one in enumerate(problems):
+        (alone,) = selector.select_many([one], rngs[:1])
+        np.testing.assert_array_equal(alone.positions, together[index].positions)
+
+
+def test_one_generator_for_each_problem() -> None:
+    selector, problems = build_selector("random"), [problem(0), problem(0)]
+    first, second = selector.select_many(problems, [np.random.default_rng(1), np.random.default_rng(2)])
+    np.testing.assert_array_equal(first.positions, selector.select(problems[0], np.random.default_rng(1)).positions)
+    assert not np.array_equal(first.positions, second.positions)
+    for spec in ("random", "hullft", "sift"):
+        with pytest.raises(ValueError):
+            build_selector(spec).select_many(problems, [np.random.default_rng(1)])
+        assert build_selector(spec).select_many([], []) == []
+
+
+def test_devices_that_cannot_be_used() -> None:
+    rngs = [np.random.default_rng(0)]
+    with pytest.raises(UsageError, match="device 'abacus'"):
+        build_selector("sift").select_many([problem(0)], rngs, device="abacus")
+    with pytest.raises(UsageError, match="no batched form"):
+        build_selector("hullft[solver=corrective]").select_many([problem(0)], rngs, device="cpu")
+
+
+@pytest.mark.parametrize("spec", BATCHED)
+def test_as_on_a_device_that_is_asked_seldom_and_in_small_batches(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ttft_strategies._arrays import Arrays
+
+    monkeypatch.setattr(Arrays, "patience", 5)
+    monkeypatch.setattr(Arrays, "batch_bytes", 40_000)
+    for one in both(spec, [problem(seed, budget=budget) for seed in range(11) for budget in (4, 9)], "cpu"):
+        assert_equal(*one)
