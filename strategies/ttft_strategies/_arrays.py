@@ -112,9 +112,9 @@ class TorchArrays(Arrays):
 
 
 def arrays_on(device: str | None) -> Arrays:
-    """NumPy for None, else torch on that device.
+    """NumPy for None and "numpy", else torch on that device.
 
     Raises:
         UsageError: torch knows no such device, or it has no float64.
     """
-    return Arrays() if device is None else TorchArrays(device)
+    return Arrays() if device in (None, "numpy") else TorchArrays(str(device))

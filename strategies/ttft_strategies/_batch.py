@@ -1,8 +1,9 @@
 """Many prompts at once: problems of one shape are stacked, and each step of a method is taken for all of them.
 
-A single selection spends much of its time between array operations: hundreds of steps on arrays of K entries.
-Stacked, one operation serves B prompts. The Gram matrices come from one batched matrix product, which is
-compute-bound, where one column at a time is bound by memory. Prompts that are finished leave the batch.
+A single selection is hundreds of steps on arrays of K entries, which no accelerator is good at and which cost
+NumPy a call each. Stacked, one operation serves B prompts. The Gram matrices come from one batched matrix
+product, which is compute-bound, where one column at a time is bound by memory. Prompts that are finished leave
+the batch.
 
 Answers equal those of the single methods up to exact ties: sums are in float64, scores within
 :data:`~ttft_strategies._gram.TIE_TOLERANCE` are ties, and ties go to the lowest index.
@@ -33,7 +34,6 @@ def select_together(
     arrays: Arrays,
     answer: Answer,
     pays: Callable[[Problem], bool],
-    least: int = 1,
 ) -> list[Selection]:
     """Answer problems in batches of one shape of pool and query and one budget, or one at a time.
 
@@ -44,7 +44,6 @@ def select_together(
         arrays: where batches are worked on; bounds their size.
         answer: answers a batch.
         pays: whether a problem is better answered in a batch.
-        least: smallest batch that pays.
 
     Returns:
         One selection for each problem, in their order.
@@ -53,8 +52,7 @@ def select_together(
     answers: dict[int, Selection] = {}
     chosen = [index for index, problem in enumerate(problems) if pays(problem)]
     for batch in _batches(problems, chosen, arrays.batch_bytes):
-        if len(batch) >= least:
-            answers.update(zip(batch, answer([problems[index] for index in batch]), strict=True))
+        answers.update(zip(batch, answer([problems[index] for index in batch]), strict=True))
     return [answers[index] if index in answers else selector.select(*pair) for index, pair in enumerate(pairs)]
 
 
@@ -88,7 +86,7 @@ def select_sift(
     lam: float,
     repeats: bool,
 ) -> list[Selection]:
-    """``SIFT.select_many``: batches on a device, and on NumPy where all of the Gram matrix is worth making.
+    """``SIFT.select_many``: in batches if a device is named, or where all of the Gram matrix is worth making.
 
     Compiled loops leave nothing between array operations to share, so where they run, each prompt runs alone.
     """

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttft_bench.selector import Problem, Selection, Selector
-from ttft_strategies import _fast
 from ttft_strategies._arrays import Arrays, arrays_on
-from ttft_strategies._batch import columns_pay, gram_matrices, select_together
+from ttft_strategies._batch import gram_matrices, select_together
 from ttft_strategies._batch_round import round_many
 from ttft_strategies._gram import support_of
 from ttft_strategies._integerize import training_order
@@ -31,12 +30,6 @@ class Stops:
     gap_tol: float
 
 
-#: Largest pool for which NumPy makes whole Gram matrices: Frank-Wolfe touches some dozens of items, not K.
-_LARGEST = 400
-#: Smallest batch in which NumPy's steps for all cost less than those for each.
-_LEAST = 24
-
-
 def select_hullft(
     selector: Selector,
     problems: Sequence[Problem],
@@ -47,22 +40,17 @@ def select_hullft(
     tol: float,
     gap_tol: float,
 ) -> list[Selection]:
-    """``HullFT.select_many`` for its vanilla solver and ``geometry`` rounding.
+    """``HullFT.select_many`` for its vanilla solver and ``geometry`` rounding: in batches if a device is named.
 
-    Batches on a device. On NumPy, batches where the steps between array operations cost more than making all
-    of the Gram matrix; never where compiled loops do the steps.
+    Left to itself it takes the prompts one by one: a step of one prompt is three operations on K entries, and
+    touches some dozens of Gram rows where a batch makes all K, which on a processor costs what it saves.
     """
     arrays = arrays_on(device)
 
     def answer(batch: Sequence[Problem]) -> list[Selection]:
         return hullft_many(batch, arrays, max_iter=max_iter, tol=tol, gap_tol=gap_tol)
 
-    def pays(problem: Problem) -> bool:
-        if device is not None:
-            return True
-        return columns_pay(problem) and problem.size <= _LARGEST and not _fast.available()
-
-    return select_together(selector, problems, rngs, arrays, answer, pays, _LEAST if device is None else 1)
+    return select_together(selector, problems, rngs, arrays, answer, lambda _: device is not None)
 
 
 def hullft_many(

@@ -101,7 +101,7 @@ class HullFT(Selector):
         Args:
             problems: of any shapes.
             rngs: one for each; not drawn from.
-            device: None for NumPy, else where torch works, e.g. "cuda".
+            device: "numpy", or where torch works, e.g. "cuda": batches there. None: what is fastest without torch.
 
         Raises:
             UsageError: torch cannot use the device, or these parameters have no batched form to put on it.

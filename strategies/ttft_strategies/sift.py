@@ -67,7 +67,7 @@ class SIFT(Selector):
         Args:
             problems: of any shapes.
             rngs: one for each; not drawn from.
-            device: None for NumPy, else where torch works, e.g. "cuda".
+            device: "numpy", or where torch works, e.g. "cuda": batches there. None: what is fastest without torch.
 
         Raises:
             UsageError: torch cannot use the device.

@@ -13,7 +13,7 @@ from ttft_bench.errors import UsageError
 from ttft_bench.registry import build_selector
 from ttft_bench.selector import Problem, Selection, make_problem, validate_selection
 
-DEVICES = [None, "cpu"]
+DEVICES = [None, "numpy", "cpu"]
 BATCHED = ["hullft", "hullft[gap_tol=0.001]", "hullft[max_iter=7]", "sift", "sift[lam=0.01]", "sift[repeats=false]"]
 
 
@@ -50,10 +50,9 @@ def assert_equal(problem: Problem, many: Selection, one: Selection) -> None:
 
 @pytest.fixture(autouse=True, params=["as installed", "pure"])
 def _road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    from ttft_strategies import _batch_hull, _fast
+    from ttft_strategies import _fast
 
-    if request.param == "pure":  # only then does NumPy batch HullFT, and then only many prompts
-        monkeypatch.setattr(_batch_hull, "_LEAST", 1)
+    if request.param == "pure":  # only then does NumPy batch SIFT by itself
         monkeypatch.setenv("TTFT_PURE", "1")
     _fast._kernels.cache_clear()
     yield
@@ -100,7 +99,7 @@ def test_duplicates_and_a_reachable_query(spec: str, device: str | None) -> None
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 25), d=st.integers(2, 9), budget=st.integers(1, 40))
 def test_random_shapes(spec: str, seed: int, size: int, d: int, budget: int) -> None:
     problems = [problem(seed + shift, size=size, d=d, budget=budget) for shift in range(3)]
-    for one in both(spec, problems, None):
+    for one in both(spec, problems, "numpy"):
         assert_equal(*one)
 
 
