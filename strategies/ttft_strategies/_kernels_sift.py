@@ -12,7 +12,20 @@ from typing import Any
 import numba
 import numpy as np
 
-from ttft_strategies._kernels import _argmax
+
+@numba.njit(cache=True, nogil=True)
+def _first_best(scores: Any, tie: float) -> int:
+    """Index of the largest score; the lowest index within ``tie`` of it.
+
+    Here and not shared: what numba keeps on disk is renewed when its own file changes, not another one's.
+    """
+    best = scores[0]
+    for i in range(1, len(scores)):
+        best = max(best, scores[i])
+    item = 0
+    while scores[item] < best - tie:
+        item += 1
+    return item
 
 
 @numba.njit(cache=True, nogil=True)
@@ -47,7 +60,7 @@ def pick_explained(rows: Any, cross: Any, noisy: Any, noise: float, tie: float, 
         if not repeats:
             for s in range(step):
                 scores[positions[s]] = -np.inf
-        pick = _argmax(scores, tie)
+        pick = _first_best(scores, tie)
         positions[step] = pick
         scale = 1.0 / np.sqrt(noisy[pick])
         for t in range(many):

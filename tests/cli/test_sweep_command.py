@@ -82,7 +82,10 @@ def test_the_default_output_is_named_after_date_and_suite(invoke, tiny, tmp_path
         (("--pool-k", "0"), 2, "pool.k must be at least 1"),
         (("--limit", "0"), 2, "--limit"),
         (("--max-tokens", "1"), 2, "model.max_tokens must be at least 2"),
-        (("--lr", "0"), 2, "lr must be above 0"),
+        (("--lr", "0"), 2, "lr must be a finite number above 0"),
+        (("--lr", "inf"), 2, "lr must be a finite number above 0"),
+        (("--budgets", "99999999"), 2, "budgets must be at most 10000"),
+        (("--budgets", "1-999999"), 2, "name fewer"),
         (("--bpb-protocol", "nats"), 2, "window, document"),
         (("--precision", "fp8"), 2, "fp32, tf32, bf16"),
         (("--device", "cuda:9"), 2, "device 'cuda:9'"),
@@ -114,6 +117,7 @@ def test_bad_flags_say_what_and_exit_as_documented(invoke, tiny, tmp_path, monke
         (b'{"text": "a"}\n{"txt": "b"}\n', "line 2"),
         (b'{"text": "a"}\n{"text": "\xff\xfe"}\n', "UTF-8"),
         (b'{"text": "a"}\n{"text": 3}\n', "line 2"),
+        (b'{"text": "a"}\n{"text": "b \\ud800"}\n', "document 2 holds a lone surrogate"),
     ],
 )
 def test_bad_corpora_exit_4_with_file_and_reason(invoke, tiny, tmp_path, content, words):

@@ -270,6 +270,13 @@ def test_out_of_memory_and_nan_are_rows_and_the_others_go_on(finished, suite, tm
     assert outcome.failed == 0 and quality(rows) == expected, "failed cells are never treated as done"
 
 
+def test_a_learning_rate_that_breaks_every_step_gives_failed_rows(suite, tmp_path):
+    outcome, rows = sweep(suite.with_changes("finetune", lr=1e30), tmp_path / "run", limit=1)
+    # One step at N = 1 may still end finite; whatever took a second gradient cannot.
+    assert {row["status"] for row in rows if row["budget"] == 5} == {"failed"} and outcome.failed
+    assert any("loss is nan" in row["reason"] or "diverged" in row["reason"] for row in rows)
+
+
 def test_a_diverged_score_fails_its_row_only(suite, tmp_path, monkeypatch):
     from ttft_bench.sweep import runner
 

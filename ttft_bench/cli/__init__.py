@@ -18,7 +18,7 @@ import ttft_bench.cli.strategies as strategies_command
 import ttft_bench.cli.sweep as sweep_command
 import ttft_bench.cli.verify as verify_command
 from ttft_bench.cli.console import stderr
-from ttft_bench.errors import EXIT_INTERRUPTED, TtftBenchError
+from ttft_bench.errors import EXIT_INTERRUPTED, StorageError, TtftBenchError
 from ttft_bench.text import printable
 
 app = typer.Typer(
@@ -62,6 +62,9 @@ def main() -> None:
     except TtftBenchError as error:
         stderr().print(f"error: {printable(str(error))}", style="bold red")
         sys.exit(error.exit_code)
+    except OSError as error:
+        stderr().print(f"error: {printable(str(error))}", style="bold red")
+        sys.exit(StorageError.exit_code)
     except KeyboardInterrupt:
         stderr().print("interrupted")
         sys.exit(EXIT_INTERRUPTED)

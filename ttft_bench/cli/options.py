@@ -39,7 +39,9 @@ PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prom
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
 SelectTimeout = Annotated[
     float | None,
-    typer.Option("--select-timeout", help="Seconds one select() call may take before it is stopped."),
+    typer.Option(
+        "--select-timeout", help="Seconds one select() call may take before it is stopped; the first one gets 30 more."
+    ),
 ]
 Output = Annotated[
     Path | None,
@@ -49,6 +51,10 @@ Output = Annotated[
         help="Run folder; the same folder again goes on with the run. [reports/<date>_<suite>]",
     ),
 ]
+
+
+#: A range of flags longer than this is a slip of the finger.
+_LONGEST_RANGE = 1000
 
 
 def parse_numbers(text: str, what: str) -> tuple[int, ...]:
@@ -65,6 +71,8 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
         low, high = int(first), int(last or first)
         if low < 1 or high < low:
             raise UsageError(f"{what} {part.strip()!r} must be at least 1" + (" and ascending" if dash else ""))
+        if high - low > _LONGEST_RANGE:
+            raise UsageError(f"{what} {part.strip()!r} is a range of more than {_LONGEST_RANGE} numbers: name fewer")
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
 
@@ -101,9 +109,13 @@ def resolve_suite(
     from ttft_bench.sweep.suite import load_suite
 
     specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
+    base = load_suite(str(config) if config is not None else suite)
+    shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
+    if any(value is not None for value in shape):
+        # What the suite says of itself no longer holds.
+        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
     return (
-        load_suite(str(config) if config is not None else suite)
-        .with_changes("", seed=seed)
+        base.with_changes("", seed=seed)
         .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
         .with_changes("pool", embedder=embedder, k=pool_k)
         .with_changes(

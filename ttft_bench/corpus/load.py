@@ -115,6 +115,14 @@ def _build(name: str, note: Note) -> Iterable[Document]:
 
 def _drop_blank(documents: Iterable[Document], source: str, note: Note) -> list[Document]:
     everything = list(documents)
+    for number, document in enumerate(everything, start=1):
+        try:
+            document.text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"corpus {source}: document {number} holds a lone surrogate (character {error.start}), which is no "
+                "text: replace or remove it"
+            ) from error
     kept = [document for document in everything if document.text.strip()]
     if len(kept) < len(everything):
         note(f"{source}: {len(everything) - len(kept)} documents without text dropped")

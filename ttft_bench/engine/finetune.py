@@ -47,8 +47,8 @@ class Settings:
     dropout: bool = False
 
     def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise UsageError(f"lr must be above 0, got {self.lr}")
+        if not 0 < self.lr < float("inf"):
+            raise UsageError(f"lr must be a finite number above 0, got {self.lr}")
 
     def describe(self) -> str:
         """The optimizer as a result row names it."""

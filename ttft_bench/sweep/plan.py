@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
-from ttft_bench.errors import UsageError
+from ttft_bench.errors import BrokenPluginError, UsageError
 from ttft_bench.sweep.schema import SCHEMA_VERSION
 from ttft_bench.sweep.suite import Suite
 
@@ -157,6 +157,7 @@ def make_jobs(suite: Suite) -> list[Job]:
     jobs = []
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
+            _probe_stranger(parsed.name)
             spec = repr(build_selector(str(parsed)))
             jobs.append(Job(spec, spec, distribution_of(parsed.name), "nearest", budgets, reuse))
     if not jobs:
@@ -170,6 +171,19 @@ def make_jobs(suite: Suite) -> list[Job]:
     if twice:
         raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
     return jobs
+
+
+def _probe_stranger(name: str) -> None:
+    """Import a stranger's plug-in in a child process first: one that hangs must not hang the run."""
+    from ttft_bench.registry import entry
+    from ttft_bench.registry.listing import probe_rows
+
+    item = entry(name)
+    if item.built_in:
+        return
+    (row,) = probe_rows([item], timeout_s=20.0)
+    if row.status == "broken":
+        raise BrokenPluginError(f"strategy {name!r} of {item.source} cannot be used: {row.cause}; {row.remedy}")
 
 
 __all__ = ["Cell", "Job", "Task", "drop_unchanged", "make_cells", "make_jobs", "make_tasks"]

@@ -15,6 +15,9 @@ from ttft_bench.engine.choices import GROUPINGS, PRECISIONS, PROTOCOLS, check_ch
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
 
+#: Steps on one prompt beyond which a budget is a slip of the finger.
+MAX_BUDGET = 10_000
+
 
 @dataclass(frozen=True)
 class CorpusSpec:
@@ -109,11 +112,13 @@ class Suite:
                 shown = ",".join(map(str, numbers)) or "none"
                 raise UsageError(f"{what} must be whole numbers of at least 1, got {shown}")
 
+        if max(self.select.budgets) > MAX_BUDGET:
+            raise UsageError(f"budgets must be at most {MAX_BUDGET}, got {max(self.select.budgets)}")
         check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISIONS)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
-        if not self.finetune.lr > 0:
-            raise UsageError(f"finetune.lr must be above 0, got {self.finetune.lr}")
+        if not 0 < self.finetune.lr < float("inf"):
+            raise UsageError(f"finetune.lr must be a finite number above 0, got {self.finetune.lr}")
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
 
