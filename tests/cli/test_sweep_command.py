@@ -96,6 +96,7 @@ def test_the_default_output_is_named_after_date_and_suite(invoke, tiny, tmp_path
         (("--model", "no/such-model"), 4, "no/such-model"),
         (("--embedder", "no/such-embedder"), 4, "no/such-embedder"),
         (("--picks", "nowhere"), 4, "holds no picks"),
+        (("--picks", "nowhere", "--seed", "7"), 2, "--seed was settled when the picks were made"),
         (("--no-such-flag",), 2, "No such option"),
     ],
 )

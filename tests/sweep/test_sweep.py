@@ -185,6 +185,9 @@ def test_stored_picks_finetune_without_corpus_or_embedder(finished, suite, tmp_p
         {row["cell_id"] for row in rows} == {row["cell_id"] for row in finished[1]} <= {c.cell_id for c in plan.cells}
     )
     assert {row["embedder"] for row in rows} == {suite.pool.embedder}
+    recorded = store.read_manifest(tmp_path / "run")
+    assert recorded["suite"]["corpus"]["source"] == suite.corpus.source, "the manifest says what was really used"
+    assert recorded["plan"]["embedder"] == suite.pool.embedder
 
 
 def test_picks_of_a_finished_run_go_to_another_device(finished, suite, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import typer
 from ttft_bench.cli import options
 from ttft_bench.cli.console import stderr, stdout
 from ttft_bench.cli.progress import ConsoleReporter
-from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
+from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from ttft_bench.sweep.request import Request
@@ -54,6 +54,10 @@ def sweep(
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_sweep
 
+    fixed = {"--corpus": corpus, "--embedder": embedder, "--pool-k": pool_k, "--seed": seed}
+    given = [flag for flag, value in fixed.items() if value is not None]
+    if picks is not None and given:
+        raise UsageError(f"{given[0]} was settled when the picks were made: leave it out, or leave out --picks")
     resolved = options.resolve_suite(
         suite,
         config,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
@@ -73,9 +73,11 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
     from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
-    suite = request.suite
     device = device_label(resolve_device(request.device))
     stored = _from_picks(request) if request.picks is not None else None
+    if stored is not None:
+        request = replace(request, suite=stored.suite)
+    suite = request.suite
     jobs = stored.jobs if stored is not None else make_jobs(suite)
     with store.writing(request.folder):
         source = resolve_source(suite.model.name, reporter.note)
@@ -160,8 +162,9 @@ def _wanted_prompts(picks: Picks, request: Request) -> list[str]:
 
 @dataclass(frozen=True)
 class _Stored:
-    """A folder of stored picks, narrowed to what was asked for."""
+    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with."""
 
+    suite: Suite
     identity: dict[str, Any]
     jobs: list[Job]
     prompts: list[str]
@@ -198,7 +201,12 @@ def _from_picks(request: Request) -> _Stored:
         raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
     before = manifest.get("identity", {})
     identity = {key: before[key] for key in SELECTION_KEYS if key in before}
-    return _Stored(identity, list(found.values()), _wanted_prompts(picks, request), picks)
+    made_with = (
+        request.suite.with_changes("", seed=identity.get("seed"))
+        .with_changes("corpus", source=identity.get("corpus"))
+        .with_changes("pool", embedder=identity.get("embedder"), k=identity.get("pool_k"))
+    )
+    return _Stored(made_with, identity, list(found.values()), _wanted_prompts(picks, request), picks)
 
 
 __all__ = ["Outcome", "Plan", "Reporter", "Request", "plan_run", "run_selection", "run_sweep"]
