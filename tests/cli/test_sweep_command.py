@@ -63,6 +63,19 @@ def test_the_default_output_is_named_after_date_and_suite(invoke, tiny, tmp_path
     assert folder.name[4] == folder.name[7] == "-" and folder.name.endswith("_tiny")
 
 
+def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
+    command = ("sweep", "--config", tiny, "--limit", "1", "--budgets", "1", "--device", "cpu")
+    assert invoke(*command).code == 0
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert "0 to go" in invoke(*command).err, "the same command again goes on with its own run"
+    (folder / store.DOCUMENTS).unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    result = invoke(*command)
+    assert result.code == 0 and "0 to go" not in result.err
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert (tmp_path / "reports" / f"{folder.name}-2" / store.RESULTS).stat().st_size
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [

@@ -15,7 +15,6 @@ from ttft_bench.selector import Problem, Selection, make_problem, measure
 from ttft_strategies.exact_integer import ExactInteger
 from ttft_strategies.hullft import HullFT
 
-pytest.importorskip("pyscipopt")
 RNG = np.random.default_rng(0)
 
 

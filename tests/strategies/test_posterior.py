@@ -51,7 +51,6 @@ def test_an_item_observed_c_times_is_observed_once_with_noise_over_c() -> None:
     assert often.cross == pytest.approx(once.cross, abs=1e-12)
 
 
-@pytest.mark.skipif(not _fast.available(), reason="pip install 'ttft-bench[fast]'")
 @pytest.mark.parametrize("repeats", [True, False])
 @pytest.mark.parametrize("queries", [1, 3])
 def test_compiled_and_plain_loops_pick_alike(monkeypatch: pytest.MonkeyPatch, queries: int, repeats: bool) -> None:

@@ -132,11 +132,20 @@ def resolve_suite(
     )
 
 
-def default_output(suite: str) -> Path:
-    """``reports/<date>_<suite>`` under the current folder."""
-    from datetime import datetime
+def default_output(name: str) -> Path:
+    """``reports/<date>_<name>`` under the current folder; numbered where that is a curated record.
 
-    return Path("reports") / f"{datetime.now().astimezone():%Y-%m-%d}_{suite}"
+    A curated run is kept without the texts (``documents.jsonl``): it is a record of what was measured, not a
+    run to go on with, so a new run never writes into it.
+    """
+    from datetime import datetime
+    from itertools import count
+
+    from ttft_bench.sweep.store import DOCUMENTS, MANIFEST
+
+    base = f"{datetime.now().astimezone():%Y-%m-%d}_{name}"
+    candidates = (Path("reports") / (base if number == 1 else f"{base}-{number}") for number in count(1))
+    return next(path for path in candidates if not (path / MANIFEST).exists() or (path / DOCUMENTS).exists())
 
 
 __all__ = ["default_output", "parse_names", "parse_numbers", "resolve_suite"]
