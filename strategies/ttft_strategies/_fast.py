@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,22 @@ from numpy.typing import NDArray
 
 @cache
 def _kernels() -> Any:
-    """The module of compiled loops, or None."""
+    """The modules of compiled loops, as one namespace, or None."""
     if os.environ.get("TTFT_PURE", "") not in ("", "0"):
         return None
     try:
-        from ttft_strategies import _kernels as compiled
+        from ttft_strategies import _kernels_minnorm, _kernels_round, _kernels_rows, _kernels_sift, _kernels_vanilla
     except (ImportError, RuntimeError):  # not installed, or nowhere to keep what it compiles
         return None
-    return compiled
+    return SimpleNamespace(
+        frank_wolfe=_kernels_vanilla.frank_wolfe,
+        geometry=_kernels_round.geometry,
+        geometry_counts=_kernels_round.geometry_counts,
+        min_norm_point=_kernels_minnorm.min_norm_point,
+        dots=_kernels_rows.dots,
+        squares=_kernels_rows.squares,
+        pick_explained=_kernels_sift.pick_explained,
+    )
 
 
 def available() -> bool:
@@ -31,12 +40,47 @@ def available() -> bool:
     return _kernels() is not None
 
 
-def frank_wolfe(*arguments: Any) -> tuple[int, int]:
-    """See :func:`ttft_strategies._kernels.frank_wolfe`."""
-    code, steps = _kernels().frank_wolfe(*arguments)
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written: numba compiles once more for arrays that can."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def dots(rows: NDArray[Any], vector: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """See :func:`ttft_strategies._kernels_rows.dots`."""
+    _kernels().dots(frozen(rows), frozen(vector), out)
+    return out
+
+
+def squares(rows: NDArray[Any], out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """See :func:`ttft_strategies._kernels_rows.squares`."""
+    _kernels().squares(frozen(rows), out)
+    return out
+
+
+def frank_wolfe(rows: NDArray[Any], *arguments: Any) -> tuple[int, int]:
+    """See :func:`ttft_strategies._kernels_vanilla.frank_wolfe`."""
+    code, steps = _kernels().frank_wolfe(frozen(rows), *arguments)
     return int(code), int(steps)
 
 
-def geometry(*arguments: Any) -> NDArray[np.int64]:
-    """See :func:`ttft_strategies._kernels.geometry`."""
-    return np.asarray(_kernels().geometry(*arguments))
+def min_norm_point(rows: NDArray[Any], target: NDArray[np.float64], *arguments: Any) -> tuple[int, int, float, float]:
+    """See :func:`ttft_strategies._kernels_minnorm.min_norm_point`."""
+    answer: tuple[int, int, float, float] = _kernels().min_norm_point(frozen(rows), frozen(target), *arguments)
+    return answer
+
+
+def geometry(rows: NDArray[Any], *arguments: Any) -> NDArray[np.int64]:
+    """See :func:`ttft_strategies._kernels_round.geometry`."""
+    return np.asarray(_kernels().geometry(frozen(rows), *arguments))
+
+
+def geometry_counts(*arguments: Any) -> NDArray[np.int64]:
+    """See :func:`ttft_strategies._kernels_round.geometry_counts`."""
+    return np.asarray(_kernels().geometry_counts(*arguments))
+
+
+def pick_explained(rows: NDArray[Any], *arguments: Any) -> NDArray[np.int64]:
+    """See :func:`ttft_strategies._kernels_sift.pick_explained`."""
+    return np.asarray(_kernels().pick_explained(frozen(rows), *arguments))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttft_strategies import _fast
-from ttft_strategies._gram import TIE_TOLERANCE, Gram, Matrix, Vector, support_of
+from ttft_strategies._gram import SUPPORT_TOLERANCE, TIE_TOLERANCE, Gram, Matrix, Vector, support_of
 from ttft_strategies._integer_search import search_counts
 
 Counts = NDArray[np.int64]
@@ -36,9 +36,10 @@ def geometry(gram: Matrix, b: Vector, weights: Vector, budget: int, cap: int) ->
 
     Two local optima can differ, so only starting from both is never worse than either rule.
     """
-    other = largest_remainder(gram, b, weights, budget, cap)
     if _fast.available():
-        return _fast.geometry(gram, b, _floors(weights, budget, cap), other, budget, cap, TIE_TOLERANCE * budget)
+        tolerances = (_NUDGE, _SAME_LOSS, TIE_TOLERANCE * budget)
+        return _fast.geometry_counts(gram, b, weights, budget, cap, *tolerances)
+    other = largest_remainder(gram, b, weights, budget, cap)
     first = _floor_greedy(gram, b, weights, budget, cap)
     same = np.array_equal(first, other)
     distance = _distances(gram)
@@ -150,6 +151,10 @@ def integerize(
     Returns:
         Positions of shape (N,).
     """
+    if rule == "geometry" and gram.rows.compiled:
+        tolerances = (SUPPORT_TOLERANCE, _NUDGE, _SAME_LOSS, TIE_TOLERANCE * budget, _SAME_WEIGHT)
+        most = cap if 0 < cap < budget else budget
+        return _fast.geometry(gram.rows.pool, gram.b, weights, budget, most, ridge, tolerances)
     support = support_of(weights)
     block = gram.block(support)
     if ridge:

@@ -28,12 +28,23 @@ def _first_best(scores: Any, tie: float) -> int:
     return item
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _dots(rows: Any, vector: Any, out: Any) -> None:
+    """``rows @ vector``, entries widened one by one."""
+    for i in range(len(rows)):
+        row = rows[i]
+        total = 0.0
+        for j in range(len(vector)):
+            total += row[j] * vector[j]
+        out[i] = total
+
+
 @numba.njit(cache=True, nogil=True)
 def pick_explained(rows: Any, cross: Any, noisy: Any, noise: float, tie: float, repeats: bool, of_targets: Any) -> Any:
     """Pick greedily by ``sum_t C[t, i]^2 / (C[i, i] + noise)``.
 
     Args:
-        rows: the pool, shape (K, d).
+        rows: the pool, shape (K, d), of any precision.
         cross: ``C[t, i]``, shape (m, K); changed.
         noisy: ``C[i, i] + noise``, shape (K,); changed.
         noise: variance of the observation noise.
@@ -50,7 +61,7 @@ def pick_explained(rows: Any, cross: Any, noisy: Any, noise: float, tie: float, 
     columns = np.empty((min(steps, size), size))
     slots = np.full(size, -1)
     used = 0
-    scores = np.empty(size)
+    scores, wide = np.empty(size), np.empty(rows.shape[1])
     for step in range(steps):
         for i in range(size):
             total = 0.0
@@ -68,7 +79,8 @@ def pick_explained(rows: Any, cross: Any, noisy: Any, noise: float, tie: float, 
         if step == steps - 1:
             break
         if slots[pick] < 0:
-            np.dot(rows, rows[pick], columns[used])
+            wide[:] = rows[pick]
+            _dots(rows, wide, columns[used])
             slots[pick] = used
             used += 1
         factor = factors[step]

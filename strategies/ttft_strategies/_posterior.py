@@ -84,12 +84,10 @@ class Posterior:
 
     def observe_explained(self, budget: int, *, repeats: bool) -> NDArray[np.int64]:
         """Pick by :func:`explained` and observe, all in one compiled loop; the pool figures are spent after it."""
-        from ttft_strategies._kernels_sift import pick_explained
-
         taken = self._of_targets[:budget]
-        picks = pick_explained(self.rows.wide, self.cross, self.noisy, self.noise, TIE_TOLERANCE, repeats, taken)
+        picks = _fast.pick_explained(self.rows.pool, self.cross, self.noisy, self.noise, TIE_TOLERANCE, repeats, taken)
         self._observed = budget
-        return np.asarray(picks)
+        return picks
 
     @property
     def variance(self) -> float:
@@ -107,7 +105,7 @@ def explained(posterior: Posterior) -> Vector:
 
 def pick_explained(posterior: Posterior, budget: int, *, repeats: bool = True) -> NDArray[np.int64]:
     """The greedy picks by :func:`explained`, compiled where that is possible; see :func:`pick_greedily`."""
-    if posterior.rows.wide is None or not _fast.available():
+    if not posterior.rows.compiled:
         return pick_greedily(posterior, explained, budget, repeats=repeats)
     return posterior.observe_explained(budget if repeats else min(budget, len(posterior.rows)), repeats=repeats)
 

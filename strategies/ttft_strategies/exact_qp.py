@@ -84,7 +84,7 @@ def _solve(program: Program, solver: str) -> tuple[Vector, str, int]:
     if solver not in cvxpy.installed_solvers():
         known = ", ".join(cvxpy.installed_solvers())
         raise UsageError(f"exact-qp: cvxpy has no solver {solver!r} here; installed are {known}")
-    differences = program.gram.rows - program.gram.target
+    differences = program.gram.rows.take(slice(None)) - program.gram.target
     weights = cvxpy.Variable(len(differences), nonneg=True)
     objective = cvxpy.sum_squares(differences.T @ weights)
     constraints = [cvxpy.sum(weights) == 1]

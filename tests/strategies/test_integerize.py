@@ -23,7 +23,7 @@ def _gram(seed: int, size: int) -> Gram:
 
 
 def _loss(gram: Gram, counts: NDArray[np.int64]) -> float:
-    residual = gram.target - counts @ gram.rows / counts.sum()
+    residual = gram.target - counts @ gram.rows.take(slice(None)) / counts.sum()
     return float(residual @ residual)
 
 

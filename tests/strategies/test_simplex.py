@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from ttft_bench.checks import problems as check_problems
 from ttft_bench.checks.program import Program as Claim
 from ttft_bench.errors import UsageError
 from ttft_bench.selector import Problem, make_problem
-from ttft_strategies import _fast, _gram
+from ttft_strategies import _fast, _rows
 from ttft_strategies._gram import Gram, first_best
-from ttft_strategies._simplex import SOLVERS, Program, corrective, frank_wolfe, upper_bound
+from ttft_strategies._simplex import SOLVERS, Program, Solution, corrective, frank_wolfe, upper_bound
 from ttft_strategies.exact_qp import ExactQP
 
 RNG = np.random.default_rng(0)
@@ -130,7 +131,7 @@ def test_one_item_takes_all(solver: str) -> None:
 def test_permuting_the_pool_permutes_the_weights(solver: str, upper: float) -> None:
     gram, order = _generic(1), np.random.default_rng(5).permutation(30)
     straight = SOLVERS[solver](gram, upper=upper)
-    shuffled = SOLVERS[solver](Gram(gram.rows[order], gram.target), upper=upper)
+    shuffled = SOLVERS[solver](Gram(gram.rows.take(order), gram.target), upper=upper)
     np.testing.assert_allclose(shuffled.weights, straight.weights[order], atol=1e-5)  # steps may tie
 
 
@@ -164,12 +165,15 @@ def test_a_ridge_spreads_the_weights() -> None:
     assert supports[0] < supports[1] < supports[2]
 
 
-def _outcomes(monkeypatch: pytest.MonkeyPatch, gram: Gram, **settings: Any) -> list[Any]:
+def _outcomes(
+    monkeypatch: pytest.MonkeyPatch, gram: Gram, solver: Callable[..., Solution] = frank_wolfe, **settings: Any
+) -> list[Any]:
     """Compiled (if it can be) and plain."""
-    outcomes = [frank_wolfe(gram, **settings)]
-    monkeypatch.setattr(_fast, "available", lambda: False)
-    outcomes.append(frank_wolfe(gram, **settings))
-    monkeypatch.undo()
+    pool, target = gram.rows.pool, gram.target
+    outcomes = [solver(Gram(pool, target), **settings)]
+    with monkeypatch.context() as patch:
+        patch.setattr(_fast, "available", lambda: False)
+        outcomes.append(solver(Gram(pool, target), **settings))
     return outcomes
 
 
@@ -184,6 +188,34 @@ def test_compiled_and_plain_loops_agree(seed: int, settings: dict[str, Any], mon
     np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-12)
 
 
+@settings(max_examples=100, deadline=None)
+@given(problems(), st.sampled_from([0.0, 0.0, 0.1]))
+def test_compiled_and_plain_corrective_find_the_same_optimum(problem: Problem, ridge: float) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        compiled, plain = _outcomes(patch, _of(problem), corrective, ridge=ridge)
+    assert max(compiled.gap, plain.gap) <= 1e-8
+    assert compiled.objective == pytest.approx(plain.objective, abs=1e-8)
+    # Of weights only what they make is unique, since the pool may hold an item twice; ||x - x*||^2 <= f - f*.
+    np.testing.assert_allclose(compiled.weights @ problem.pool, plain.weights @ problem.pool, atol=2e-4)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_compiled_and_plain_corrective_agree_weight_by_weight(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(np.ones(64), 0.6 + rng.normal(size=(200, 64)), 1)
+    compiled, plain = _outcomes(monkeypatch, _of(problem), corrective)
+    assert (compiled.status, compiled.iterations) == (plain.status, plain.iterations)
+    np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-12)
+
+
+def test_a_support_larger_than_the_first_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    problem = make_problem(np.ones(150), 0.6 + rng.normal(size=(300, 150)), 1)
+    compiled, plain = _outcomes(monkeypatch, _of(problem), corrective, ridge=1.0)
+    assert np.count_nonzero(plain.weights) > 60
+    np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-10)
+
+
 @pytest.mark.parametrize("label", list(check_problems.ODDITIES))
 def test_compiled_and_plain_loops_agree_on_ties(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _fast.available(), "the compiled loops are part of the dev extra"
@@ -196,14 +228,29 @@ def test_a_pool_too_large_to_widen_gives_the_same(solver: str, monkeypatch: pyte
     rng = np.random.default_rng(0)
     problem = make_problem(rng.normal(size=8), rng.normal(size=(70, 8)), 9)
     kept = SOLVERS[solver](_of(problem), upper=0.3)
-    monkeypatch.setattr(_gram, "_KEPT_ENTRIES", 1)
-    monkeypatch.setattr(_gram, "_CHUNK_ENTRIES", 64)
+    monkeypatch.setattr(_fast, "available", lambda: False)
+    monkeypatch.setattr(_rows, "COPY_LIMIT", 1)
+    monkeypatch.setattr(_rows, "BLOCK", 64)
     gram = _of(problem)
     chunked = SOLVERS[solver](gram, upper=0.3)
-    assert "rows" not in vars(gram)
+    assert gram.rows.wide is None
     np.testing.assert_allclose(chunked.weights, kept.weights, atol=1e-9)
-    np.testing.assert_allclose(gram.diagonal, 1.0, atol=1e-6)
-    np.testing.assert_allclose(gram.column(3), gram.columns(np.array([3]))[0])
+    np.testing.assert_allclose(gram.rows.squares(), 1.0, atol=1e-6)
+    np.testing.assert_allclose(gram.rows.dot(gram.rows[3]), gram.rows.products(np.array([3]))[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_are_summed_in_float64_whoever_makes_them(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = np.random.default_rng(0).normal(size=(37, 50)).astype(dtype)
+    vector, wide = np.random.default_rng(1).normal(size=50), pool.astype(np.float64)
+    roads = [_rows.Rows(pool)]
+    monkeypatch.setattr(_fast, "available", lambda: False)
+    roads.append(_rows.Rows(pool))
+    assert [road.compiled for road in roads] == [True, False]
+    for rows in roads:
+        np.testing.assert_allclose(rows.dot(vector), wide @ vector, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(rows.products(np.arange(3)), wide[:3] @ wide.T, rtol=1e-13, atol=1e-13)
+        np.testing.assert_allclose(rows.squares(), (wide * wide).sum(axis=1), rtol=1e-13)
 
 
 def _generic(seed: int = 0, size: int = 30) -> Gram:
@@ -215,7 +262,7 @@ def _generic(seed: int = 0, size: int = 30) -> Gram:
 
 def test_agrees_with_the_published_rule_spelt_out_in_the_embedding_space() -> None:
     gram, limit = _generic(), 6
-    rows, target = gram.rows, gram.target
+    rows, target = gram.rows.take(slice(None)), gram.target
     atom = int(np.argmax(rows @ target))
     weights, touched = np.eye(len(rows))[atom], {atom}
     for _ in range(250):

@@ -148,7 +148,7 @@ class Slopes:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.batch = 1 if program.gram.kept else 8
+        self.batch = 1 if program.gram.rows.one_by_one else 8
         self.filled = 0
         self.slot = np.full(program.size, -1, dtype=np.int64)
         self.stack: Matrix = np.empty((min(32, program.size), program.size))
@@ -173,18 +173,17 @@ class Slopes:
         program, first = self.program, self.filled
         last = first + len(items)
         self._grow(last)
-        np.subtract(program.gram.b, program.gram.columns(items), out=self.stack[first:last])
+        np.subtract(program.gram.b, program.gram.rows.products(items), out=self.stack[first:last])
         self.slot[items] = np.arange(first, last)
         self.stack[np.arange(first, last), items] -= program.ridge
         self.filled = last
 
     def _add_one(self, item: int) -> Vector:
-        """Make one row, from the copy of the pool in float64."""
+        """Make one row."""
         gram, slot = self.program.gram, self.filled
         self._grow(slot + 1)
         row: Vector = self.stack[slot]
-        np.dot(gram.rows, gram.rows[item], out=row)
-        np.subtract(gram.b, row, out=row)
+        np.subtract(gram.b, gram.rows.dot(gram.rows[item]), out=row)
         row[item] -= self.program.ridge
         self.slot[item] = slot
         self.filled = slot + 1

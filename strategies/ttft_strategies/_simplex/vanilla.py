@@ -46,7 +46,7 @@ def frank_wolfe(
     if program.capped:
         weights, status, steps = _capped(program, touchable, max_iter, tol, gap_tol)
     else:
-        run = _compiled if gram.kept and _fast.available() else _plain
+        run = _compiled if gram.rows.compiled else _plain
         weights, status, steps = run(program, touchable, max_iter, tol, gap_tol)
     return program.solution(weights, status, steps)
 
@@ -111,7 +111,7 @@ def _compiled(program: Program, limit: int, max_iter: int, tol: float, gap_tol: 
     rows = min(limit, max_iter + 1, program.size)
     settings = np.array([tol * tol, gap_tol, gram.target_square, TIE_TOLERANCE, program.ridge])
     code, steps = _fast.frank_wolfe(
-        gram.rows, gram.b, gram.tied, weights, first_best(gram.b), settings, limit, max_iter, rows
+        gram.rows.pool, gram.b, gram.tied, weights, first_best(gram.b), settings, limit, max_iter, rows
     )
     return weights, _STATUS[code], steps
 

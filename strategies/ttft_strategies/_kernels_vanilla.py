@@ -1,4 +1,4 @@
-"""Loops compiled by numba. Importing this needs the extra ``fast``; :mod:`ttft_strategies._fast` does it lazily.
+"""Vanilla Frank-Wolfe compiled by numba; :mod:`ttft_strategies._fast` imports it lazily, if it can.
 
 The steps are those of the NumPy loops, operation by operation; only inner products may be summed in another
 order, as between any two BLAS libraries.
@@ -13,11 +13,11 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def _dot(left: Any, right: Any) -> float:
-    """Inner product, in any order of summation."""
+def _dot(row: Any, wide: Any) -> float:
+    """Inner product of a row of any precision with a float64 vector, in any order of summation."""
     total = 0.0
-    for i in range(len(left)):
-        total += left[i] * right[i]
+    for i in range(len(wide)):
+        total += row[i] * wide[i]
     return total
 
 
@@ -54,7 +54,7 @@ def frank_wolfe(
     """Vanilla Frank-Wolfe on the simplex, from all weight on ``start``.
 
     Args:
-        rows: the pool, shape (K, d).
+        rows: the pool, shape (K, d), of any precision.
         b: ``P q``.
         tied: items tied with others, shape (K,).
         weights: zeros, shape (K,); the answer is written here.
@@ -73,12 +73,13 @@ def frank_wolfe(
     slot = np.full(size, -1, np.int64)
     stack = np.empty((slots, size))
     filled, touched, steps, item, code = 0, 0, 0, start, 0
-    z = np.empty(size)
+    z, wide = np.empty(size), np.empty(rows.shape[1])
     scale, b_w, square_w = 1.0, 0.0, 0.0
     while True:
         if slot[item] < 0:
+            wide[:] = rows[item]
             for i in range(size):
-                stack[filled, i] = b[i] - _dot(rows[i], rows[item])
+                stack[filled, i] = b[i] - _dot(rows[i], wide)
             stack[filled, item] -= ridge
             slot[item] = filled
             filled += 1
@@ -120,76 +121,3 @@ def frank_wolfe(
             for i in range(size):
                 weights[i] *= scale
             return code, steps
-
-
-@numba.njit(cache=True, nogil=True)
-def _shifted(gram: Any, b: Any, counts: Any, budget: int) -> Any:
-    """``h = 2 (G c - N b)``."""
-    size = len(b)
-    h = np.empty(size)
-    for i in range(size):
-        total = 0.0
-        for j in range(size):
-            total += gram[i, j] * counts[j]
-        h[i] = 2.0 * (total - budget * b[i])
-    return h
-
-
-@numba.njit(cache=True, nogil=True)
-def _descend(gram: Any, b: Any, counts: Any, budget: int, cap: int, smallest_gain: float) -> float:
-    """Steepest moves of single units, in place, until none gains more than ``smallest_gain``; ``F(c)``."""
-    size = len(b)
-    h = _shifted(gram, b, counts, budget)
-    while True:
-        best, source, to = np.inf, 0, 0
-        for i in range(size):
-            if counts[i] > 0:
-                for j in range(size):
-                    if counts[j] < cap:
-                        change = (gram[i, i] + gram[j, j] - 2.0 * gram[i, j] + h[j]) - h[i]
-                        if change < best:
-                            best, source, to = change, i, j
-        if not best < -smallest_gain:
-            break
-        counts[source] -= 1
-        counts[to] += 1
-        for i in range(size):
-            h[i] += 2.0 * gram[to, i] - 2.0 * gram[source, i]
-    loss = 0.0
-    for i in range(size):
-        loss += counts[i] * (0.5 * h[i] - budget * b[i])
-    return loss
-
-
-@numba.njit(cache=True, nogil=True)
-def geometry(gram: Any, b: Any, floors: Any, remainder_start: Any, budget: int, cap: int, tolerance: float) -> Any:
-    """Fill floors greedily, descend from there and from the other start, and return the better counts.
-
-    Args:
-        gram: ``H`` of the support, shape (m, m).
-        b: ``<p_i, q>``.
-        floors: counts that do not yet sum to N.
-        remainder_start: counts that do.
-        budget: N.
-        cap: largest count.
-        tolerance: gain of a move that is rounding.
-    """
-    size = len(b)
-    counts = floors.copy()
-    h = _shifted(gram, b, counts, budget)
-    for _ in range(budget - counts.sum()):
-        best, chosen = np.inf, 0
-        for i in range(size):
-            if counts[i] < cap and h[i] + gram[i, i] < best:
-                best, chosen = h[i] + gram[i, i], i
-        counts[chosen] += 1
-        for i in range(size):
-            h[i] += 2.0 * gram[chosen, i]
-    other = remainder_start.copy()
-    same = True
-    for i in range(size):
-        same = same and counts[i] == other[i]
-    loss = _descend(gram, b, counts, budget, cap, tolerance)
-    if not same and _descend(gram, b, other, budget, cap, tolerance) < loss - 1e-9:
-        return other
-    return counts
