@@ -21,17 +21,17 @@ def _kernels() -> Any:
     if os.environ.get("TTFT_PURE", "") not in ("", "0"):
         return None
     try:
-        from ttft_strategies import _kernels_minnorm, _kernels_round, _kernels_rows, _kernels_sift, _kernels_vanilla
+        from ttft_strategies import _kernels_columns, _kernels_minnorm, _kernels_round, _kernels_rows
     except (ImportError, RuntimeError):  # not installed, or nowhere to keep what it compiles
         return None
     return SimpleNamespace(
-        frank_wolfe=_kernels_vanilla.frank_wolfe,
+        frank_wolfe=_kernels_columns.frank_wolfe,
         geometry=_kernels_round.geometry,
         geometry_counts=_kernels_round.geometry_counts,
         min_norm_point=_kernels_minnorm.min_norm_point,
         dots=_kernels_rows.dots,
         squares=_kernels_rows.squares,
-        pick_explained=_kernels_sift.pick_explained,
+        pick_explained=_kernels_columns.pick_explained,
     )
 
 
@@ -60,7 +60,7 @@ def squares(rows: NDArray[Any], out: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def frank_wolfe(rows: NDArray[Any], *arguments: Any) -> tuple[int, int]:
-    """See :func:`ttft_strategies._kernels_vanilla.frank_wolfe`."""
+    """See :func:`ttft_strategies._kernels_columns.frank_wolfe`."""
     code, steps = _kernels().frank_wolfe(frozen(rows), *arguments)
     return int(code), int(steps)
 
@@ -82,5 +82,5 @@ def geometry_counts(*arguments: Any) -> NDArray[np.int64]:
 
 
 def pick_explained(rows: NDArray[Any], *arguments: Any) -> NDArray[np.int64]:
-    """See :func:`ttft_strategies._kernels_sift.pick_explained`."""
+    """See :func:`ttft_strategies._kernels_columns.pick_explained`."""
     return np.asarray(_kernels().pick_explained(frozen(rows), *arguments))

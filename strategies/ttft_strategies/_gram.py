@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from ttft_strategies._rows import Matrix, Rows, Vector
 
+__all__ = ["SUPPORT_TOLERANCE", "TIE_TOLERANCE", "Gram", "Matrix", "Vector", "first_best", "support_of"]
+
 #: Scores closer than this are a tie. A matrix product may round equal rows differently, so equality of
 #: floats would let the row order decide between exact duplicates.
 TIE_TOLERANCE = 1e-12

@@ -167,8 +167,8 @@ def geometry(rows: Any, b: Any, weights: Any, budget: int, cap: int, ridge: floa
             place -= 1
         order[place] = i
     positions, filled = np.empty(budget, np.int64), 0
-    for i in order:
-        for _ in range(counts[i]):
-            positions[filled] = support[i]
+    for chosen in order:
+        for _ in range(counts[chosen]):
+            positions[filled] = support[chosen]
             filled += 1
     return positions

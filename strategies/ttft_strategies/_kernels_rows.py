@@ -25,22 +25,6 @@ def dots(rows: Any, vector: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
-def four_dots(rows: Any, vectors: Any, out: Any) -> None:
-    """``vectors @ rows.T`` into ``out``: shapes (K, d), (4, d) and (4, K). A row is widened once for all four."""
-    first, second, third, fourth = vectors[0], vectors[1], vectors[2], vectors[3]
-    for i in range(len(rows)):
-        row = rows[i]
-        a = b = c = e = 0.0
-        for j in range(len(first)):
-            x = row[j]
-            a += x * first[j]
-            b += x * second[j]
-            c += x * third[j]
-            e += x * fourth[j]
-        out[0, i], out[1, i], out[2, i], out[3, i] = a, b, c, e
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def squares(rows: Any, out: Any) -> None:
     """``<p_i, p_i>`` of each row into ``out``."""
     for i in range(len(rows)):

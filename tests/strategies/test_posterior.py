@@ -91,8 +91,8 @@ def test_selection_from_a_large_pool_is_the_same_and_needs_no_copy_of_it(
     monkeypatch: pytest.MonkeyPatch, cls: type[SIFT] | type[SIFTLazy]
 ) -> None:
     rng = np.random.default_rng(1)
-    query = rng.normal(size=64)
-    problem = make_problem(query, query + 2.0 * rng.normal(size=(20_000, 64)), 10)
+    query = rng.normal(size=256)
+    problem = make_problem(query, query + 2.0 * rng.normal(size=(20_000, 256)), 10)
     plain = cls().select(problem, rng).positions
     monkeypatch.setattr(_rows, "COPY_LIMIT", 0)
     tracemalloc.start()
@@ -100,4 +100,4 @@ def test_selection_from_a_large_pool_is_the_same_and_needs_no_copy_of_it(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert np.array_equal(plain, blocked)
-    assert peak < problem.pool.nbytes  # float64 would be twice that, and the Gram matrix 600 times
+    assert peak < problem.pool.nbytes  # float64 would be twice that, and the Gram matrix 150 times

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dposv
 
 from ttft_strategies._gram import TIE_TOLERANCE, Matrix, Vector
 from ttft_strategies._simplex.program import Indices, Program
@@ -20,10 +19,11 @@ State = tuple[NDArray[np.int64], Vector, NDArray[np.int64]]
 class ActiveSet:
     """Items that were ever free, each in a *slot*, and the weights of those that are.
 
-    On the free slots F (between the bounds) the optimum of the equality-constrained program is ``M w = lambda 1 - A_F c``
-    with differences ``a_i = p_i - q``, ``M = A_F A_F^T + ridge I + 1 1^T`` and c what the items at the upper bound
-    contribute. ``1 1^T`` changes nothing under the constraint and makes M definite whenever the items are affinely
-    independent, even if the target is reached or there are more items than dimensions.
+    On the free slots F (between the bounds) the optimum of the equality-constrained program is
+    ``M w = lambda 1 - A_F c`` with differences ``a_i = p_i - q``, ``M = A_F A_F^T + ridge I + 1 1^T``, and c what
+    the items at the upper bound contribute. ``1 1^T`` changes nothing under the constraint and makes M definite
+    whenever the items are affinely independent, even if the target is reached or there are more items than
+    dimensions.
 
     Args:
         program: what to solve.
@@ -31,7 +31,10 @@ class ActiveSet:
     """
 
     def __init__(self, program: Program, first: int) -> None:
+        from scipy.linalg.lapack import dposv  # here, so that listing strategies need not import scipy
+
         self.program = program
+        self._dposv = dposv
         gram = program.gram
         self._items: Indices = np.empty(0, dtype=np.int64)
         self._slots = np.full(program.size, -1, dtype=np.int64)
@@ -171,7 +174,9 @@ class ActiveSet:
         right = np.ones((len(free), 2 if len(full) else 1), order="F")
         if len(full):  # A_F c, without what 1 1^T adds
             right[:, 1] = self.program.upper * (self._system[free[:, None], full].sum(axis=1) - len(full))
-        factor, solved, failed = dposv(self._system[free[:, None], free].T, right, overwrite_a=True, overwrite_b=True)
+        factor, solved, failed = self._dposv(
+            self._system[free[:, None], free].T, right, overwrite_a=True, overwrite_b=True
+        )
         pivots = factor.diagonal()
         if failed or pivots.min() <= _SMALLEST_PIVOT:
             place = failed - 1 if failed else int(pivots.argmin())

@@ -108,10 +108,9 @@ def _plain(program: Program, limit: int, max_iter: int, tol: float, gap_tol: flo
 def _compiled(program: Program, limit: int, max_iter: int, tol: float, gap_tol: float) -> tuple[Vector, str, int]:
     """The same loop compiled."""
     gram, weights = program.gram, np.zeros(program.size)
-    rows = min(limit, max_iter + 1, program.size)
     settings = np.array([tol * tol, gap_tol, gram.target_square, TIE_TOLERANCE, program.ridge])
     code, steps = _fast.frank_wolfe(
-        gram.rows.pool, gram.b, gram.tied, weights, first_best(gram.b), settings, limit, max_iter, rows
+        gram.rows.pool, gram.b, gram.tied, weights, first_best(gram.b), settings, limit, max_iter
     )
     return weights, _STATUS[code], steps
 
