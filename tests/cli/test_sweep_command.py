@@ -253,3 +253,12 @@ def test_help_names_every_command(invoke):
 def test_python_dash_m_works_too():
     done = subprocess.run([sys.executable, "-m", "ttft_bench", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("ttft-bench ")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("sweep", ["sift[lam=1]", "[reports/DATE_SUITE]"]), ("verify", ["hullft[cap=3]"]), ("check", ["sift[lam=1]"])],
+)
+def test_help_keeps_the_brackets_of_specs(invoke, command, words):
+    text = " ".join(invoke(command, "--help").output.replace("│", " ").split())
+    assert all(word in text for word in words)

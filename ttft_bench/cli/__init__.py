@@ -25,6 +25,7 @@ app = typer.Typer(
     name="ttft-bench",
     help="Benchmark of selection strategies for test-time finetuning of language models.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # rich's own markup would swallow the brackets of specs
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Strategies = Annotated[
     str | None,
-    typer.Option("--strategies", help='Strategies to compare, e.g. "hullft[max_iter=100],sift[lam=0.2],knn".'),
+    typer.Option("--strategies", help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".'),
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
@@ -48,7 +48,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Run folder; the same folder again goes on with the run. [reports/<date>_<suite>]",
+        help="Run folder; the same folder again goes on with the run. [reports/DATE_SUITE]",
     ),
 ]
 

@@ -19,7 +19,7 @@ Figures = Annotated[Path | None, typer.Option("--figures", help="Draw both figur
 
 def verify(
     strategies: str = typer.Option(
-        "hullft", "--strategies", help='Strategies that certify their objective, e.g. "hullft,hullft[max_iter=1000]".'
+        "hullft", "--strategies", help='Strategies that certify their objective, e.g. "hullft[cap=3]".'
     ),
     suite: str = typer.Option("quick", "--suite", help="Name of a suite, or path of a suite file."),
     budgets: str = typer.Option("1,2,5,10,20,50", "--budgets", help="Budgets, e.g. 1,5,10-20."),

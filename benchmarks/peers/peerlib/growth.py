@@ -20,16 +20,15 @@ _PEER = "HullFT as published"
 REASONS = {
     ("K", "hullft"): (
         "b, the Gram rows of the items touched, and the certificate are products of O(K d), and the 250 steps are "
-        "O(K): slope 1, less at small K where calls cost as much as the work in them, more between 1,000 and 10,000, "
-        "where the pool in float64 leaves the cache"
+        "O(K): slope 1, less at small K where calls cost as much as the work in them, more where the pool leaves "
+        "the cache"
     ),
     ("K", "hullft[solver=corrective]"): (
-        "a few dozen rounds on a support that hardly grows with K cost the same at any K, so flat at first; then "
-        "the O(K d) products for b, the Gram rows of items ever active, and the certificate: slope 1, more where "
-        "the pool leaves the cache"
+        "about five products with the pool, O(K d), and small factorisations that hardly depend on K: less than 1 at "
+        "small K, 1 beyond, more where the pool leaves the cache"
     ),
     ("K", "sift"): (
-        "a new item costs one product with the pool, O(K d): slope 1, more where the pool leaves the cache; no "
+        "four new columns cost one pass over the pool, O(K d): slope 1, more where the pool leaves the cache; no "
         "K x K matrix is held at any K"
     ),
     ("K", _PEER): "every Frank-Wolfe step multiplies the whole pool, up to 250 products of O(K d): slope 1",
@@ -39,8 +38,8 @@ REASONS = {
     ),
     ("N", "hullft[solver=corrective]"): "the optimum does not depend on N and rounding hardly does: flat",
     ("N", "sift"): (
-        "one product with the pool for each pick: slope 1; with compiled loops an item picked again needs none, so "
-        "the slope falls as repeats set in"
+        "products with the pool for new items: slope 1; with compiled loops an item picked again, or made along with "
+        "another, needs none, so the slope falls as repeats set in, until the updates, O(N K) a pick, take over"
     ),
     ("N", _PEER): (
         "about N steps while N ends the optimiser, all 250 beyond: steep, because few touched items can take many "

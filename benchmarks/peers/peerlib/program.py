@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from peerlib.pools import Vectors
 from peerlib.record import Findings, Note, Row, Scale
-from peerlib.timing import floor_us, interleave, spread
+from peerlib.timing import compiled, floor_us, has_accelerator, interleave, spread
 from ttft_bench.selector import Problem
 from ttft_strategies._gram import Gram
 from ttft_strategies._simplex import corrective
@@ -24,49 +24,54 @@ _FLOORS = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5)
 
 
 def run(vectors: Vectors, scale: Scale, gb_s: float, found: Findings, note: Note, label: str) -> None:
-    """One row for each pool size."""
+    """One row for each pool size and road."""
+    roads = ["NumPy", *(["numba"] if has_accelerator() else [])]
     for k, pools in ((200, scale.pools), (scale.large_k, scale.large_pools)):
-        seconds: dict[str, list[float]] = {"ours": [], "peer": [], "solver": []}
-        worst = {"ours": 0.0, "peer": 0.0}
+        seconds: dict[str, list[float]] = {name: [] for name in (*roads, "peer", "solver")}
+        worst = dict.fromkeys((*roads, "peer"), 0.0)
         for pool in range(pools):
             if pool % 10 == 0:
                 note(f"quadratic program, {label}, K = {k}: pool {pool} of {pools}")
             problem = vectors.problem(pool, k, 50)
-            calls: dict[str, Callable[[], Any]] = {
-                "ours": lambda problem=problem: (
-                    corrective(Gram(problem.pool, problem.target), gap_tol=GAP, max_iter=4 * problem.size).weights
-                ),
-                "peer": lambda problem=problem: _clarabel(problem),
-            }
-            if pool == 0:
-                calls["ours"]()
-            answers = interleave(calls, scale.repetitions, once=("peer",))
-            raw, solver_s = answers["peer"][1]
-            seconds["solver"].append(solver_s)
-            for name in ("ours", "peer"):
-                seconds[name].append(answers[name][0])
-            worst["ours"] = max(worst["ours"], certify(problem, answers["ours"][1]))
-            worst["peer"] = max(worst["peer"], min(certify(problem, weights) for weights in _cleaned(raw)))
-        low, high = spread(np.array(seconds["peer"]) / np.array(seconds["ours"]))
-        alone = float(np.median(seconds["solver"]) / np.median(seconds["ours"]))
-        found.rows.append(
-            Row(
-                against="cvxpy + Clarabel",
-                at=f"{label}, K = {k:,}",
-                ours="corrective",
-                road="NumPy",
-                peer_us=float(np.median(seconds["peer"]) * 1e6),
-                ours_us=float(np.median(seconds["ours"]) * 1e6),
-                target=TARGET,
-                quality=f"largest gap {worst['ours']:.1e}, theirs {worst['peer']:.1e}",
-                equal_or_better=worst["ours"] <= max(GAP, worst["peer"]),
-                pools=pools,
-                floor_us=floor_us(vectors.problem(0, k, 50), gb_s),
-                ratio_p20=low,
-                ratio_p80=high,
-                note=f"against Clarabel's own clock alone, without cvxpy's set-up: {alone:.0f}x",
+            for road in roads:
+                calls: dict[str, Callable[[], Any]] = {
+                    road: lambda problem=problem: (
+                        corrective(Gram(problem.pool, problem.target), gap_tol=GAP, max_iter=4 * problem.size).weights
+                    )
+                }
+                if road == roads[0]:
+                    calls["peer"] = lambda problem=problem: _clarabel(problem)
+                with compiled(road == "numba"):
+                    calls[road]()
+                    answers = interleave(calls, scale.repetitions, once=("peer",))
+                for name in calls:
+                    seconds[name].append(answers[name][0])
+                worst[road] = max(worst[road], certify(problem, answers[road][1]))
+                if "peer" in calls:
+                    raw, solver_s = answers["peer"][1]
+                    seconds["solver"].append(solver_s)
+                    worst["peer"] = max(worst["peer"], min(certify(problem, weights) for weights in _cleaned(raw)))
+        for road in roads:
+            low, high = spread(np.array(seconds["peer"]) / np.array(seconds[road]))
+            alone = float(np.median(seconds["solver"]) / np.median(seconds[road]))
+            found.rows.append(
+                Row(
+                    against="cvxpy + Clarabel",
+                    at=f"{label}, K = {k:,}",
+                    ours="corrective",
+                    road=road,
+                    peer_us=float(np.median(seconds["peer"]) * 1e6),
+                    ours_us=float(np.median(seconds[road]) * 1e6),
+                    target=TARGET,
+                    quality=f"largest gap {worst[road]:.1e}, theirs {worst['peer']:.1e}",
+                    equal_or_better=worst[road] <= max(GAP, worst["peer"]),
+                    pools=pools,
+                    floor_us=floor_us(vectors.problem(0, k, 50), gb_s),
+                    ratio_p20=low,
+                    ratio_p80=high,
+                    note=f"against Clarabel's own clock alone, without cvxpy's set-up: {alone:.0f}x",
+                )
             )
-        )
 
 
 def _clarabel(problem: Problem) -> tuple[NDArray[np.float64], float]:
