@@ -260,5 +260,5 @@ def test_python_dash_m_works_too():
     [("sweep", ["sift[lam=1]", "[reports/DATE_SUITE]"]), ("verify", ["hullft[cap=3]"]), ("check", ["sift[lam=1]"])],
 )
 def test_help_keeps_the_brackets_of_specs(invoke, command, words):
-    text = " ".join(invoke(command, "--help").output.replace("│", " ").split())
+    text = " ".join(invoke(command, "--help").out.replace("│", " ").split())
     assert all(word in text for word in words)
