@@ -76,6 +76,8 @@ class TorchArrays(Arrays):
         except (RuntimeError, AssertionError, TypeError) as error:
             first = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used here for float64 ({first})") from error
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", torch.cuda.current_device())
         if self.device.type != "cpu":
             self.batch_bytes = 2**32
             self.patience = 16
