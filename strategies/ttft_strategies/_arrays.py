@@ -71,13 +71,14 @@ class TorchArrays(Arrays):
 
         self.module = torch
         try:
-            self.device = torch.device(device)
-            torch.empty(1, device=self.device, dtype=torch.float64)
+            place: Any = torch.device(device)  # "cuda" has no index, whatever torch's types say
+            torch.empty(1, device=place, dtype=torch.float64)
         except (RuntimeError, AssertionError, TypeError) as error:
             first = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used here for float64 ({first})") from error
-        if self.device.type == "cuda" and self.device.index is None:
-            self.device = torch.device("cuda", torch.cuda.current_device())
+        if place.type == "cuda" and place.index is None:
+            place = torch.device("cuda", torch.cuda.current_device())
+        self.device = place
         if self.device.type != "cpu":
             self.batch_bytes = 2**32
             self.patience = 16

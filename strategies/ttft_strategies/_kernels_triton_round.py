@@ -23,7 +23,16 @@ def _first_least(values: tl.tensor, slot: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _shifted(block: tl.tensor, kept: tl.tensor, counts: tl.tensor, linear: tl.tensor, n: tl.tensor, m: tl.tensor, M: tl.constexpr, BAND: tl.constexpr) -> tl.tensor:
+def _shifted(
+    block: tl.tensor,
+    kept: tl.tensor,
+    counts: tl.tensor,
+    linear: tl.tensor,
+    n: tl.tensor,
+    m: tl.tensor,
+    M: tl.constexpr,
+    BAND: tl.constexpr,
+) -> tl.tensor:
     """``h = 2 (G c - N b)``; leaves the counts in ``kept``."""
     slot = tl.arange(0, M)
     tl.debug_barrier()  # nobody reads the former content any more
@@ -176,9 +185,7 @@ def geometry(
         other_key = tl.floor(tl.load(out + _HEADER + other_item, mask=row < m, other=0.0) / same + 0.5)[:, None]
         other_linear = tl.load(b + other_item, mask=row < m, other=0.0)[:, None]
         units = tl.load(kept + row, mask=row < m, other=0.0)
-        nearer = (other_linear > linear[None, :]) | (
-            (other_linear == linear[None, :]) & (row[:, None] < slot[None, :])
-        )
+        nearer = (other_linear > linear[None, :]) | ((other_linear == linear[None, :]) & (row[:, None] < slot[None, :]))
         before = (other_key > key[None, :]) | ((other_key == key[None, :]) & nearer)
         place += tl.sum(tl.where(before, units[:, None], 0.0), 0)
     positions = out + _HEADER + size + place.to(tl.int32)

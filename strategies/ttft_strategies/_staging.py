@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import count, pairwise
 from queue import SimpleQueue
 from typing import Any
 
@@ -143,7 +143,7 @@ def _on_streams(
 def _even(total: int, parts: int) -> list[tuple[int, int]]:
     """Bounds of parts of nearly equal size."""
     cuts = [total * part // parts for part in range(parts + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(pairwise(cuts))
 
 
 def _cores() -> int:
@@ -161,4 +161,5 @@ def _streams(device: str, parts: int) -> tuple[Any, list[Any]]:
     """A stream that sends and one for each part; kept, since the allocator keeps memory by stream."""
     import torch
 
-    return torch.cuda.Stream(device), [torch.cuda.Stream(device) for _ in range(parts)]
+    made: Any = [torch.cuda.Stream(device) for _ in range(1 + parts)]  # type: ignore[no-untyped-call]
+    return made[0], made[1:]
