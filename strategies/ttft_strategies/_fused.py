@@ -47,7 +47,7 @@ def run_fused(arrays: Arrays, road: Callable[[TorchArrays], list[Selection] | No
     assert isinstance(arrays, TorchArrays)
     try:
         return road(arrays)
-    except (MemoryError, arrays.module.OutOfMemoryError):
+    except (MemoryError, arrays.module.cuda.OutOfMemoryError):
         raise
     except Exception as error:  # compilers fail in many ways, and there is another road
         _broken.append(f"{type(error).__name__}: {error}")
