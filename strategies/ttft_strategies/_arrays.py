@@ -8,6 +8,7 @@ if a device is named.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -121,3 +122,8 @@ def arrays_on(device: str | None) -> Arrays:
         UsageError: torch knows no such device, or it has no float64.
     """
     return Arrays() if device in (None, "numpy") else TorchArrays(str(device))
+
+
+def even_bounds(total: int, parts: int) -> list[tuple[int, int]]:
+    """First and last plus one of each of ``parts`` parts of nearly equal size."""
+    return list(pairwise(total * part // parts for part in range(parts + 1)))

@@ -19,7 +19,7 @@ import numpy as np
 
 from ttft_bench.selector import Problem, Selection, Selector
 from ttft_strategies import _fast
-from ttft_strategies._arrays import Arrays, arrays_on
+from ttft_strategies._arrays import Arrays, arrays_on, even_bounds
 from ttft_strategies._fused import run_fused, sift_fused
 
 Answer = Callable[[Sequence[Problem]], list[Selection]]
@@ -70,8 +70,8 @@ def _batches(problems: Sequence[Problem], chosen: Sequence[int], most_bytes: int
     for (pool_shape, _, budget, _), members in groups.items():
         size, dimensions = pool_shape
         height = max(most_bytes // (8 * size * (size + dimensions + budget)), 1)
-        for part in np.array_split(members, -(-len(members) // height)):  # of even size
-            yield part.tolist()
+        for start, stop in even_bounds(len(members), -(-len(members) // height)):
+            yield members[start:stop]
 
 
 def gram_matrices(rows: Any) -> Any:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, pairwise
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_strategies._arrays import TorchArrays
+from ttft_strategies._arrays import TorchArrays, even_bounds
 
 #: From a part's raw rows on the device, shape (n, L, d), to what is to come back, shape (n, width) in float64.
 Work = Callable[[Any], Any]
@@ -67,7 +67,7 @@ def answers_in_parts(
         plan: how to cut.
         mark: called after the rows were sent.
     """
-    bounds = _even(len(blocks), min(plan.parts, max(len(blocks) // plan.least, 1)))
+    bounds = even_bounds(len(blocks), min(plan.parts, max(len(blocks) // plan.least, 1)))
     if arrays.device.type == "cpu":
         for start, stop in bounds:
             rows = np.concatenate([matrix for block in blocks[start:stop] for matrix in block])
@@ -95,7 +95,7 @@ def _on_streams(
             rows = torch.empty((stop - start, height, d), dtype=kind, device=arrays.device)
         parts.append(rows)
         each = max(plan.chunk_bytes // (height * d * rows.element_size()), 1)
-        for first, last in _even(stop - start, -(-(stop - start) // each)):
+        for first, last in even_bounds(stop - start, -(-(stop - start) // each)):
             chunks.append((part, start + first, start + last, rows[first:last]))
     due = [sum(chunk[0] == part for chunk in chunks) for part in range(len(parts))]
     turn, done = count(), SimpleQueue[int | BaseException]()
@@ -138,12 +138,6 @@ def _on_streams(
         wait(gathering)  # nothing may still be on its way into memory that is given back now
         torch.cuda.synchronize(arrays.device)
         raise
-
-
-def _even(total: int, parts: int) -> list[tuple[int, int]]:
-    """Bounds of parts of nearly equal size."""
-    cuts = [total * part // parts for part in range(parts + 1)]
-    return list(pairwise(cuts))
 
 
 def _cores() -> int:
