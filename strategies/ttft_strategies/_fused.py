@@ -33,6 +33,9 @@ _MOST_LANES, _MOST_SUPPORT = 4096, 1024
 _BAND_ENTRIES = 2048
 #: Earlier factors that SIFT reads at a time.
 _FACTOR_ROWS = 8
+#: Products and sums are rounded one by one, as NumPy rounds them.
+_OPTIONS = {"enable_fp_fusion": False}
+#: Why the kernels are not used any more, if they failed.
 _broken: list[str] = []
 
 
@@ -121,12 +124,12 @@ def hullft_fused(
         mark("gram")
         kernels["frank_wolfe"][(count,)](
             gram, b, square, solving, out, items, size, stops.support_limit, stops.max_iter, width, room,
-            BLOCK=lanes, num_warps=max(plan.solve_warps * lanes // 256, 1),
+            BLOCK=lanes, num_warps=max(plan.solve_warps * lanes // 256, 1), **_OPTIONS,
         )  # fmt: skip
         mark("solve")
         kernels["geometry"][(count,)](
             gram, b, rounding, out, items, scratch, size, budget, width, room,
-            M=padded, BAND=min(padded, _BAND_ENTRIES // padded), num_warps=plan.round_warps,
+            M=padded, BAND=min(padded, _BAND_ENTRIES // padded), num_warps=plan.round_warps, **_OPTIONS,
         )  # fmt: skip
         mark("round")
         objective, gap = certificates(torch, rows, target, out[:, HEADER : HEADER + size])
@@ -178,7 +181,7 @@ def sift_fused(
         kernels["sift"][(count,)](
             gram, cross, square, numbers, out, factors, size, many, budget,
             REPEATS=repeats, TARGETS=targets_padded, BLOCK=lanes, ROWS=_FACTOR_ROWS,
-            num_warps=max(plan.sift_warps * lanes * targets_padded // 1024, plan.sift_warps),
+            num_warps=max(plan.sift_warps * lanes * targets_padded // 1024, plan.sift_warps), **_OPTIONS,
         )  # fmt: skip
         mark("solve")
         return out

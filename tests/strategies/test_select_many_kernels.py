@@ -23,15 +23,43 @@ HERE = Path(__file__).resolve().parent
 
 
 def test_the_kernels_answer_as_the_loop_does() -> None:
-    pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
+    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
     import torch
 
+    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 9)
+    if old and not torch.cuda.is_available() and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip("the interpreter of triton before 3.9 does not work with NumPy 2.4")
     interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_kernels.py")]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=HERE.parents[1], env=os.environ | interpreted, timeout=500
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_the_kernels_compile_for_a_gpu_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpreting says nothing about what the compiler makes of a kernel."""
+    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from ttft_strategies import _kernels_triton, _kernels_triton_round
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    for kernel, shape, warps in (
+        (_kernels_triton.frank_wolfe, {"BLOCK": 256}, _fused.PLAN.solve_warps),
+        (_kernels_triton.sift, {"REPEATS": True, "TARGETS": 1, "BLOCK": 256, "ROWS": 8}, _fused.PLAN.sift_warps),
+        (_kernels_triton_round.geometry, {"M": 64, "BAND": 32}, _fused.PLAN.round_warps),
+    ):
+        numbers = {"size", "limit", "max_iter", "width", "room", "many", "budget"}
+        signature = {
+            name: "constexpr" if name in shape else "i32" if name in numbers else "*i32" if name == "items" else "*fp64"
+            for name in kernel.arg_names
+        }
+        source = ASTSource(fn=kernel, signature=signature, constexprs=shape)
+        made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps, **_fused._OPTIONS})
+        code = made.asm["ptx"]
+        assert ".f64" in code and ".f32" not in code  # nothing is rounded to single precision on the way
 
 
 class _Event:
