@@ -59,6 +59,48 @@ def test_a_quick_run_writes_figures_that_hold_together(tmp_path: Path) -> None:
         assert "activeft==0.1.1" in done.stdout
 
 
+def test_vectors_of_a_file_and_rows_of_another_machine(tmp_path: Path, _peers_on_path: None) -> None:
+    from peerlib.pools import Vectors, read_vectors, write_vectors
+    from peerlib.table import all_rows, inserted, markdown, merged
+
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((306, 16)) + 0.5
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    write_vectors(Vectors(rows[6:], rows[:6]), tmp_path / "vectors.npz")
+    np.testing.assert_array_equal(read_vectors(tmp_path / "vectors.npz", 4).prompts, rows[:4])
+    with pytest.raises(ValueError, match="6 prompts, and 7 are needed"):
+        read_vectors(tmp_path / "vectors.npz", 7)
+    np.savez(tmp_path / "bad.npz", documents=rows)
+    with pytest.raises(ValueError, match="--save-vectors"):
+        read_vectors(tmp_path / "bad.npz", 1)
+
+    done = run("--quick", "--only", "many", "--vectors", str(tmp_path / "vectors.npz"), "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    here = json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
+    assert {row["against"] for row in here["rows"]} == {"a loop over select"}
+    with pytest.raises(ValueError, match="no GPU"):
+        merged(here, here)
+
+    gpu = {"name": "GPU 3000", "memory_gib": 80, "cuda": "13.0", "triton": "3.9.0", "bus_gb_s": 50.0}
+    gpu["stages_us"] = {"hullft": {"gram": 0.5}}
+    there = {
+        **here,
+        "device": gpu,
+        "rows": [{**here["rows"][0], "road": "torch cuda, Triton kernels"}, here["rows"][1]],
+    }
+    (tmp_path / "there.json").write_text(json.dumps(there), encoding="utf-8")
+    done = run("--merge", str(tmp_path / "there.json"), "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    both = json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
+    assert both["rows"] == here["rows"] and len(both["elsewhere"]) == 1
+    assert merged(both, there) == both
+    assert [row["road"] for row in all_rows(both)[len(here["rows"]) :]] == ["torch cuda, Triton kernels, on GPU 3000"]
+    assert "On GPU 3000 (80 GiB" in markdown(both) and "Not measured here" not in markdown(both)
+    begin, end = "<!-- ratios:begin -->", "<!-- ratios:end -->"
+    assert inserted(f"a {begin} b {end} c", both).startswith(f"a {begin}\n| against")
+    assert run("--merge", str(tmp_path / "selection.json"), "--output", str(tmp_path)).returncode == 2
+
+
 def test_help_and_unknown_parts() -> None:
     assert "--readme" in run("--help").stdout
     done = run("--only", "nothing")

@@ -4,6 +4,13 @@
     python benchmarks/peers/selection.py --quick         # a smoke run, under a minute
     python benchmarks/peers/selection.py --readme        # the table of benchmarks/README.md from the kept figures
 
+A machine with a GPU needs neither corpus, embedder nor an installation, but numpy and torch, and should have numba:
+
+    python benchmarks/peers/selection.py --save-vectors vectors.npz              # here, then there:
+    PYTHONPATH=.:strategies python benchmarks/peers/selection.py --only many --device cuda --vectors vectors.npz \
+        --output there
+    python benchmarks/peers/selection.py --merge there/selection.json            # and here again
+
 What is timed and against what is written in benchmarks/README.md. The first run embeds 3,000 documents.
 """
 
@@ -13,14 +20,23 @@ import argparse
 import json
 import math
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from peerlib import growth, hullft, many, program, sift
-from peerlib.figure import draw
-from peerlib.pools import FULL_DOCUMENTS, LIFT_NOISE, QUICK_DOCUMENTS, lift, load_vectors
+from peerlib.pools import (
+    FULL_DOCUMENTS,
+    LIFT_NOISE,
+    QUICK_DOCUMENTS,
+    Vectors,
+    fingerprint,
+    lift,
+    load_vectors,
+    read_vectors,
+    write_vectors,
+)
 from peerlib.record import QUICK, Findings, Scale
-from peerlib.table import markdown, rewrite
+from peerlib.table import markdown, merged, rewrite
 from peerlib.timing import bandwidth_gb_s, machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,14 +53,53 @@ def main(argv: list[str] | None = None) -> int:
         rewrite(README, json.loads((KEPT / "selection.json").read_text(encoding="utf-8")))
         print(f"{README} has the figures of {KEPT / 'selection.json'}")
         return 0
-    results = _measure(options, QUICK if options.quick else Scale(pools=options.pools))
-    output: Path = options.output
+    scale = QUICK if options.quick else Scale(pools=options.pools)
+    if options.merge:
+        kept = json.loads((options.output / "selection.json").read_text(encoding="utf-8"))
+        try:
+            results = merged(kept, json.loads(options.merge.read_text(encoding="utf-8")))
+        except ValueError as error:
+            print(f"{options.merge}: {error}", file=sys.stderr)
+            return 2
+        return _write(results, options.output)
+    try:
+        real = _vectors(options, scale)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.save_vectors:
+        write_vectors(real, options.save_vectors)
+        print(f"written: {options.save_vectors}")
+        return 0
+    return _write(_measure(options, scale, real), options.output)
+
+
+def _write(results: dict[str, Any], output: Path) -> int:
     output.mkdir(parents=True, exist_ok=True)
-    (output / "selection.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draw(results, output / "selection.svg")
+    written = [output / "selection.json"]
+    written[0].write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    try:
+        from peerlib.figure import draw
+    except ImportError:
+        _note("no figure: matplotlib is not installed")
+    else:
+        written.append(output / "selection.svg")
+        draw(results, written[-1])
     print(markdown(results))
-    print(f"written: {output / 'selection.json'}, {output / 'selection.svg'}")
+    print(f"written: {', '.join(map(str, written))}")
     return 0
+
+
+def _vectors(options: argparse.Namespace, scale: Scale) -> Vectors:
+    """Of the file, or of the corpus.
+
+    Raises:
+        ValueError: the file is of no use.
+    """
+    prompts = 6 if options.quick else max(scale.many, scale.pools)
+    if options.vectors:
+        return read_vectors(options.vectors, prompts)
+    return load_vectors(prompts, QUICK_DOCUMENTS if options.quick else FULL_DOCUMENTS, _note)
 
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
@@ -54,6 +109,14 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, comma-separated (default {','.join(PARTS)})")
     parser.add_argument("--device", help="also run select_many there, e.g. cuda (default: cuda if torch sees one)")
     parser.add_argument("--output", type=Path, default=KEPT, help="folder of selection.json and selection.svg")
+    parser.add_argument("--vectors", type=Path, help="file of --save-vectors, instead of corpus and embedder")
+    parser.add_argument("--save-vectors", type=Path, metavar="FILE.npz", help="only embed, and keep the vectors")
+    parser.add_argument(
+        "--merge",
+        type=Path,
+        metavar="FILE.json",
+        help="only add the select_many rows that another machine's GPU gave to what --output holds",
+    )
     parser.add_argument("--readme", action="store_true", help="only rewrite the table in benchmarks/README.md")
     options = parser.parse_args(argv)
     unknown = set(options.only.split(",")) - set(PARTS)
@@ -64,30 +127,27 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _measure(options: argparse.Namespace, scale: Scale) -> dict[str, Any]:
+def _measure(options: argparse.Namespace, scale: Scale, real: Vectors) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
     device = options.device or ("cuda" if torch.cuda.is_available() else None)
     parts = options.only.split(",")
     where = machine()
-    prompts = 6 if options.quick else max(scale.many, scale.pools)
-    real = load_vectors(prompts, QUICK_DOCUMENTS if options.quick else FULL_DOCUMENTS, _note)
-    raised = lift(real, LIFTED)
     gb_s = bandwidth_gb_s()
     found = Findings()
-    for vectors in (real, raised):
+    for vectors in (real, *([lift(real, LIFTED)] if {"hullft", "sift"} & set(parts) else [])):
         label = f"d = {vectors.documents.shape[1]}"
         if "hullft" in parts:
-            hullft.run(vectors, scale, gb_s, found, _note, label)
+            _part("hullft").run(vectors, scale, gb_s, found, _note, label)
         if "sift" in parts:
-            sift.run(vectors, scale, gb_s, found, _note, label)
+            _part("sift").run(vectors, scale, gb_s, found, _note, label)
         if "program" in parts and vectors is real:
-            program.run(vectors, scale, gb_s, found, _note, label)
+            _part("program").run(vectors, scale, gb_s, found, _note, label)
         if "many" in parts and vectors is real:
-            many.run(vectors, scale, gb_s, found, _note, label, device)
+            _part("many").run(vectors, scale, gb_s, found, _note, label, device)
     if "growth" in parts:
-        growth.run(real, scale, gb_s, found, _note)
+        _part("growth").run(real, scale, gb_s, found, _note)
     if not all(math.isfinite(row.ratio) for row in found.rows):
         raise RuntimeError("a ratio is not finite: a clock or a peer failed")
     return {
@@ -95,11 +155,13 @@ def _measure(options: argparse.Namespace, scale: Scale) -> dict[str, Any]:
         "command": "python benchmarks/peers/selection.py " + " ".join(sys.argv[1:]),
         "quick": options.quick,
         "machine": where,
+        "device": found.device,
         "bandwidth_gb_s": gb_s,
         "pools": {
             "embedder": "all-minilm-l6-v2",
             "corpus": "minipile",
             "documents": len(real.documents),
+            "fingerprint": fingerprint(real),
             "prompts": len(real.prompts),
             "k": 200,
             "lifted": (
@@ -112,6 +174,11 @@ def _measure(options: argparse.Namespace, scale: Scale) -> dict[str, Any]:
         "missing": list({item["column"]: item for item in found.missing}.values()),
         "growth": found.growth,
     }
+
+
+def _part(name: str) -> Any:
+    """The module of a part, imported when it is measured: each needs other libraries."""
+    return import_module(f"peerlib.{name}")
 
 
 def _note(message: str) -> None:

@@ -8,6 +8,7 @@ if a device is named.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,14 @@ class TorchArrays(Arrays):
 
         self.module = torch
         try:
-            self.device = torch.device(device)
-            torch.empty(1, device=self.device, dtype=torch.float64)
+            place: Any = torch.device(device)  # "cuda" has no index, whatever torch's types say
+            torch.empty(1, device=place, dtype=torch.float64)
         except (RuntimeError, AssertionError, TypeError) as error:
             first = str(error).splitlines()[0]
             raise UsageError(f"device {device!r} cannot be used here for float64 ({first})") from error
+        if place.type == "cuda" and place.index is None:
+            place = torch.device("cuda", torch.cuda.current_device())
+        self.device = place
         if self.device.type != "cpu":
             self.batch_bytes = 2**32
             self.patience = 16
@@ -118,3 +122,8 @@ def arrays_on(device: str | None) -> Arrays:
         UsageError: torch knows no such device, or it has no float64.
     """
     return Arrays() if device in (None, "numpy") else TorchArrays(str(device))
+
+
+def even_bounds(total: int, parts: int) -> list[tuple[int, int]]:
+    """First and last plus one of each of ``parts`` parts of nearly equal size."""
+    return list(pairwise(total * part // parts for part in range(parts + 1)))

@@ -19,7 +19,8 @@ import numpy as np
 
 from ttft_bench.selector import Problem, Selection, Selector
 from ttft_strategies import _fast
-from ttft_strategies._arrays import Arrays, arrays_on
+from ttft_strategies._arrays import Arrays, arrays_on, even_bounds
+from ttft_strategies._fused import run_fused, sift_fused
 
 Answer = Callable[[Sequence[Problem]], list[Selection]]
 
@@ -65,12 +66,12 @@ def _batches(problems: Sequence[Problem], chosen: Sequence[int], most_bytes: int
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for index in chosen:
         problem = problems[index]
-        groups[problem.pool.shape, problem.query.shape, problem.budget].append(index)
-    for (pool_shape, _, budget), members in groups.items():
+        groups[problem.pool.shape, problem.query.shape, problem.budget, problem.pool.dtype].append(index)
+    for (pool_shape, _, budget, _), members in groups.items():
         size, dimensions = pool_shape
         height = max(most_bytes // (8 * size * (size + dimensions + budget)), 1)
-        for part in np.array_split(members, -(-len(members) // height)):  # of even size
-            yield part.tolist()
+        for start, stop in even_bounds(len(members), -(-len(members) // height)):
+            yield members[start:stop]
 
 
 def gram_matrices(rows: Any) -> Any:
@@ -93,7 +94,8 @@ def select_sift(
     arrays = arrays_on(device)
 
     def answer(batch: Sequence[Problem]) -> list[Selection]:
-        return sift_many(batch, arrays, lam, repeats)
+        fused = run_fused(arrays, lambda there: sift_fused(batch, there, lam, repeats))
+        return fused if fused is not None else sift_many(batch, arrays, lam, repeats)
 
     def pays(problem: Problem) -> bool:
         return device is not None or (columns_pay(problem) and not _fast.available())

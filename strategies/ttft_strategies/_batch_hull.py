@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,21 +12,10 @@ from ttft_bench.selector import Problem, Selection, Selector
 from ttft_strategies._arrays import Arrays, arrays_on
 from ttft_strategies._batch import gram_matrices, select_together
 from ttft_strategies._batch_round import round_many
+from ttft_strategies._fused import hullft_fused, run_fused
 from ttft_strategies._gram import support_of
 from ttft_strategies._integerize import training_order
-
-#: Why a prompt left the batch, by code; 0 goes on.
-_STATUS = ("", "converged", "support_limit", "max_iter")
-
-
-@dataclass(frozen=True)
-class Stops:
-    """When vanilla Frank-Wolfe ends; see :func:`ttft_strategies._simplex.frank_wolfe`."""
-
-    support_limit: int
-    max_iter: int
-    tol: float
-    gap_tol: float
+from ttft_strategies._stops import STATUS, Stops, certificates
 
 
 def select_hullft(
@@ -48,7 +36,9 @@ def select_hullft(
     arrays = arrays_on(device)
 
     def answer(batch: Sequence[Problem]) -> list[Selection]:
-        return hullft_many(batch, arrays, max_iter=max_iter, tol=tol, gap_tol=gap_tol)
+        stops = Stops(batch[0].budget, max_iter, tol, gap_tol)
+        fused = run_fused(arrays, lambda there: hullft_fused(batch, there, stops))
+        return fused if fused is not None else hullft_many(batch, arrays, max_iter=max_iter, tol=tol, gap_tol=gap_tol)
 
     return select_together(selector, problems, rngs, arrays, answer, lambda _: device is not None)
 
@@ -65,7 +55,7 @@ def hullft_many(
     arrays.module.subtract(b[:, None, :], slopes, out=slopes)  # D[s] = b - G[s]: the slopes with all weight on s
     stops = Stops(budget, max_iter, tol, gap_tol)
     weights, codes, steps = _frank_wolfe(arrays, slopes, b, (targets * targets).sum(axis=1), stops, size)
-    objective, gap = _certify(arrays, rows, targets, weights)
+    objective, gap = map(arrays.get, certificates(arrays.module, rows, targets, arrays.put(weights)))
     supports = [support_of(own) for own in weights]
     counts = round_many(arrays, slopes, b, weights, supports, budget)
     answers, along_query = [], arrays.get(b)
@@ -77,7 +67,7 @@ def hullft_many(
                 weights=weights[index],
                 objective=float(objective[index]),
                 gap=float(gap[index]),
-                status=_STATUS[codes[index]],
+                status=STATUS[codes[index]],
                 diagnostics={"iterations": float(steps[index]), "support": float(len(support))},
             )
         )
@@ -191,14 +181,3 @@ class _Trail:
         weights[np.arange(count), self.start] += later
         totals: NDArray[np.float64] = weights.sum(axis=1, keepdims=True)
         return weights / totals
-
-
-def _certify(
-    arrays: Arrays, rows: Any, targets: Any, weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Objective and Frank-Wolfe gap of each prompt, from the residual itself, shape (B,) each."""
-    x = (arrays.put(weights)[:, None, :] @ rows)[:, 0]
-    residual = targets - x
-    along = (rows @ residual[:, :, None])[:, :, 0]
-    gap = 2.0 * (arrays.module.amax(along, axis=1) - (residual * x).sum(axis=1))
-    return arrays.get((residual * residual).sum(axis=1)), np.maximum(arrays.get(gap), 0.0)

@@ -12,6 +12,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from peerlib.table import all_rows
+
 _STYLE: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "ttft-bench",
@@ -25,11 +27,12 @@ _LINES = ("#3b5b92", "#2a7f5f", "#b5482f", "#7a7f87")
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Write the figure as SVG; the same results give the same bytes."""
+    rows = all_rows(results)
     with plt.rc_context(_STYLE):
-        figure = plt.figure(figsize=(11, 4.2 + 0.16 * len(results["rows"])), layout="constrained")
-        halves: Any = figure.subfigures(2, 1, height_ratios=[max(0.16 * len(results["rows"]), 1.0), 3.4])
+        figure = plt.figure(figsize=(11, 4.2 + 0.16 * len(rows)), layout="constrained")
+        halves: Any = figure.subfigures(2, 1, height_ratios=[max(0.16 * len(rows), 1.0), 3.4])
         top, bottom = halves
-        _ratios(top.subplots(), results["rows"])
+        _ratios(top.subplots(), rows)
         if results["growth"]:
             by_k, by_n = bottom.subplots(1, 2, sharey=True)
             _curves(by_k, results["growth"], "K", "pool size K (N = 50)")

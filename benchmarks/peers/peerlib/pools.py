@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_bench.assets import cache_dir
-from ttft_bench.corpus.embed import embed_texts
-from ttft_bench.corpus.load import load_corpus
-from ttft_bench.corpus.sentence import load_embedder
 from ttft_bench.seeds import derive_rng
 from ttft_bench.selector import Problem, make_problem
 
@@ -53,6 +51,12 @@ def load_vectors(prompts: int, documents_per_subset: int, note: Note) -> Vectors
         documents_per_subset: training documents per subset; there is no more of some subsets than 739.
         note: receives progress lines.
     """
+    # Here, so that a machine with a file of vectors needs none of what these need.
+    from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.embed import embed_texts
+    from ttft_bench.corpus.load import load_corpus
+    from ttft_bench.corpus.sentence import load_embedder
+
     corpus = load_corpus(
         "minipile", train_per_subset=documents_per_subset, prompts_per_subset=-(-prompts // 6), seed=0, note=note
     )
@@ -76,6 +80,35 @@ def load_vectors(prompts: int, documents_per_subset: int, note: Note) -> Vectors
         seen[subset] = turn[-1] + 1
     order = np.argsort(turn, kind="stable")[:prompts]
     return Vectors(np.array(documents), np.array(queries)[order])
+
+
+def write_vectors(vectors: Vectors, path: Path) -> None:
+    """Keep vectors for a machine without corpus and embedder."""
+    np.savez(path, documents=vectors.documents, prompts=vectors.prompts)
+
+
+def read_vectors(path: Path, prompts: int) -> Vectors:
+    """Vectors of :func:`write_vectors`; the first ``prompts`` prompts.
+
+    Raises:
+        ValueError: the file does not hold unit float32 rows, or too few prompts.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        missing = {"documents", "prompts"} - set(file.files)
+        if missing:
+            raise ValueError(f"{path} has no array {sorted(missing)[0]!r}: write one with --save-vectors")
+        documents, queries = file["documents"], file["prompts"]
+    for rows in (documents, queries):
+        if rows.dtype != np.float32 or rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-4):
+            raise ValueError(f"{path} must hold float32 matrices of unit rows")
+    if len(queries) < prompts:
+        raise ValueError(f"{path} has {len(queries)} prompts, and {prompts} are needed")
+    return Vectors(documents, queries[:prompts])
+
+
+def fingerprint(vectors: Vectors) -> str:
+    """Tells whether two runs had the same documents."""
+    return sha256(np.ascontiguousarray(vectors.documents).tobytes()).hexdigest()[:16]
 
 
 def lift(vectors: Vectors, d: int) -> Vectors:

@@ -8,6 +8,9 @@ from typing import Any
 
 Note = Callable[[str], None]
 
+#: The column that a run without a GPU says it lacks.
+GPU_COLUMN = "select_many on a GPU"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -71,11 +74,13 @@ class Findings:
         rows: finished ones.
         missing: columns that could not be filled, each with what would fill it.
         growth: times by K and N, and slopes.
+        device: the GPU, the rate of its bus, and the stages of a batch; empty without one.
     """
 
     rows: list[Row] = field(default_factory=list)
     missing: list[dict[str, str]] = field(default_factory=list)
     growth: dict[str, Any] = field(default_factory=dict)
+    device: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from peerlib.record import GPU_COLUMN
+
 BEGIN, END = "<!-- ratios:begin -->", "<!-- ratios:end -->"
 
 
@@ -14,13 +16,59 @@ def markdown(results: dict[str, Any]) -> str:
         "| against | at | ours | road | theirs | ours takes | floor | ratio (p20-p80) | target | | same or better |",
         "|---|---|---|---|---:|---:|---:|---:|---:|---|---|",
     ]
-    lines += [_line(row) for row in results["rows"]]
+    lines += [_line(row) for row in all_rows(results)]
     lines += ["", _circumstances(results)]
+    for run in results.get("elsewhere", []):
+        lines += ["", _elsewhere(run)]
     for item in results["missing"]:
+        if item["column"] == GPU_COLUMN and results.get("elsewhere"):
+            continue
         lines += ["", f"Not measured here: {item['column']}. To have it: {item['install']}."]
     if results["growth"]:
         lines += ["", *_growth(results["growth"])]
     return "\n".join(lines) + "\n"
+
+
+def all_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows measured here, then those merged from other machines, which name them."""
+    rows = list(results["rows"])
+    for run in results.get("elsewhere", []):
+        rows += [{**row, "road": f"{row['road']}, on {run['device']['name']}"} for row in run["rows"]]
+    return rows
+
+
+def merged(results: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Results with the rows of select_many that were measured on another machine's GPU.
+
+    An earlier run on a GPU of that name is replaced.
+
+    Raises:
+        ValueError: the other results are of no GPU, or of another schema.
+    """
+    if other["schema_version"] != results["schema_version"]:
+        raise ValueError("the files have different schema versions: measure again")
+    if not other.get("device"):
+        raise ValueError("no GPU was measured there: run with --only many --device cuda")
+    kept = ("command", "machine", "device", "bandwidth_gb_s", "repetitions", "pools")
+    run = {key: other[key] for key in kept}
+    run["rows"] = [row for row in other["rows"] if row["against"] == "a loop over select" and "torch" in row["road"]]
+    before = [one for one in results.get("elsewhere", []) if one["device"]["name"] != run["device"]["name"]]
+    return {**results, "elsewhere": [*before, run]}
+
+
+def _elsewhere(run: dict[str, Any]) -> str:
+    where, device = run["machine"], run["device"]
+    text = (
+        f"On {device['name']} ({device['memory_gib']} GiB, CUDA {device['cuda']}, triton {device['triton']}), host "
+        f"{where['processor']} ({where['cores']} cores), numpy {where['versions']['numpy']}, numba "
+        f"{where['versions']['numba']}, torch {where['versions']['torch']}: the loop is on one thread of that host; a "
+        "batch also uses threads that gather the pools. Times of a batch are means over ten in a row. The floor is to "
+        f"send the float32 pool over the bus, at the {device['bus_gb_s']:.1f} GB/s that pinned memory reaches."
+    )
+    for spec, stages in device.get("stages_us", {}).items():
+        shares = ", ".join(f"{name} {us:.2f}" for name, us in stages.items())
+        text += f" Stages of `{spec}` one after another, in microseconds a prompt: {shares}."
+    return text
 
 
 def _line(row: dict[str, Any]) -> str:
