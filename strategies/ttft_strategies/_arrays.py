@@ -81,7 +81,7 @@ class TorchArrays(Arrays):
             place = torch.device("cuda", torch.cuda.current_device())
         self.device = place
         if self.device.type != "cpu":
-            self.batch_bytes = 2**32
+            self.batch_bytes = 2**30
             self.patience = 16
 
     def put(self, array: NDArray[Any]) -> Any:

@@ -1,20 +1,19 @@
 """Pools to a GPU and answers back, with every leg busy: threads gather, the bus carries, the GPU works.
 
-A batch is cut into parts. Threads gather the pools of a few prompts at a time into pinned memory, which is what
-lets a copy run beside everything else, and send each such chunk off at once. As soon as a part is on its way its
-work is queued on a stream of its own, and its answer comes back in one copy; the host meets it when it is ready,
-while later parts are still under way.
+A batch is cut into parts. Threads gather the pools of a part into pinned memory, which is what lets a copy run beside
+everything else. As soon as a part is there it is sent and its work queued, on a stream of its own, and its answer
+comes back in one copy; the host meets it when it is ready, while later parts are still under way.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
-from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,17 +38,15 @@ class Plan:
     Attributes:
         parts: streams of a batch. More of them start earlier and end earlier, but cost launches.
         least: prompts of a part at least.
-        workers: threads that gather, at most as many as there are cores.
-        chunk_bytes: what is gathered before it is sent; small enough for a core's cache.
+        threads: gather, at most as many as there are cores; a few saturate the memory.
         solve_warps: of Frank-Wolfe, for each 256 lanes or fewer.
         round_warps: of the rounding.
         sift_warps: of SIFT.
     """
 
-    parts: int = 4
+    parts: int = 2
     least: int = 32
-    workers: int = 8
-    chunk_bytes: int = 4 * 2**20
+    threads: int = 4
     solve_warps: int = 1
     round_warps: int = 4
     sift_warps: int = 4
@@ -65,7 +62,7 @@ def answers_in_parts(
         arrays: the device.
         work: queues the work of a part.
         plan: how to cut.
-        mark: called after the rows were sent.
+        mark: called after the rows of a part were gathered, and after they were sent.
     """
     bounds = even_bounds(len(blocks), min(plan.parts, max(len(blocks) // plan.least, 1)))
     if arrays.device.type == "cpu":
@@ -85,59 +82,64 @@ def _on_streams(
     bounds: Sequence[tuple[int, int]],
 ) -> Iterator[NDArray[np.float64]]:
     torch = arrays.module
-    sender, streams = _streams(str(arrays.device), plan.parts)
     height, d = sum(map(len, blocks[0])), blocks[0][0].shape[1]
     kind = torch.float32 if blocks[0][0].dtype == np.float32 else torch.float64
-    chunks: list[tuple[int, int, int, Any]] = []  # part, first and last prompt, place on the device
-    parts: list[Any] = []
-    for part, (start, stop) in enumerate(bounds):
-        with torch.cuda.stream(streams[part]):
-            rows = torch.empty((stop - start, height, d), dtype=kind, device=arrays.device)
-        parts.append(rows)
-        each = max(plan.chunk_bytes // (height * d * rows.element_size()), 1)
-        for first, last in even_bounds(stop - start, -(-(stop - start) // each)):
-            chunks.append((part, start + first, start + last, rows[first:last]))
-    due = [sum(chunk[0] == part for chunk in chunks) for part in range(len(parts))]
-    turn, done = count(), SimpleQueue[int | BaseException]()
+    threads = max(min(plan.threads, _cores()), 1)
+    workers, streams = _workers(os.getpid(), threads), _streams(str(arrays.device), len(bounds))
+    gathering: list[list[Future[None]]] = []
+    with _PINNED.locked(torch, len(blocks) * height * d, kind) as flat:
+        pinned = flat.view(len(blocks), height, d)
+        rows = pinned.numpy()
 
-    def gather() -> None:
+        def gather(start: int, stop: int) -> None:
+            matrices = [matrix for block in blocks[start:stop] for matrix in block]
+            np.concatenate(matrices, out=rows[start:stop].reshape(-1, d))
+
+        for start, stop in bounds:
+            shares = even_bounds(stop - start, min(threads, stop - start))
+            gathering.append([workers.submit(gather, start + first, start + last) for first, last in shares])
+        answers = []
         try:
-            with torch.cuda.stream(sender):
-                while (index := next(turn)) < len(chunks):
-                    part, first, last, place = chunks[index]
-                    pinned = torch.empty(place.shape, dtype=kind, pin_memory=True)
-                    matrices = [matrix for block in blocks[first:last] for matrix in block]
-                    np.concatenate(matrices, out=pinned.numpy().reshape(-1, d))
-                    place.copy_(pinned, non_blocking=True)
-                    done.put(part)
-        except BaseException as error:
-            done.put(error)
+            for (start, stop), gathered, stream in zip(bounds, gathering, streams, strict=True):
+                for share in gathered:
+                    share.result()
+                mark("gather")
+                with torch.cuda.stream(stream):
+                    sent = torch.empty((stop - start, height, d), dtype=kind, device=arrays.device)
+                    sent.copy_(pinned[start:stop], non_blocking=True)
+                    mark("send")
+                    answer = work(sent)
+                    host = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=True)
+                    host.copy_(answer, non_blocking=True)
+                    answers.append((stream.record_event(), host))
+            for event, host in answers:
+                event.synchronize()
+                yield host.numpy()
+        except BaseException:
+            wait([share for shares in gathering for share in shares])
+            torch.cuda.synchronize(arrays.device)  # nothing may still be on its way from memory that is used again
+            raise
 
-    workers = _workers(os.getpid(), max(min(plan.workers, _cores()), 1))
-    gathering = [workers.submit(gather) for _ in range(min(plan.workers, len(chunks)))]
-    answers = []
-    try:
-        for part, rows in enumerate(parts):
-            while due[part]:
-                sent = done.get()
-                if isinstance(sent, BaseException):
-                    raise sent
-                due[sent] -= 1
-            stream = streams[part]
-            stream.wait_event(sender.record_event())
-            with torch.cuda.stream(stream):
-                mark("stack and copy")
-                answer = work(rows)
-                host = torch.empty(answer.shape, dtype=answer.dtype, pin_memory=True)
-                host.copy_(answer, non_blocking=True)
-                answers.append((stream.record_event(), host))
-        for event, host in answers:
-            event.synchronize()
-            yield host.numpy()
-    except BaseException:
-        wait(gathering)  # nothing may still be on its way into memory that is given back now
-        torch.cuda.synchronize(arrays.device)
-        raise
+
+class _Pinned:
+    """One stretch of pinned memory, kept: to pin memory anew costs more than to fill it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._memory: Any = None
+
+    @contextmanager
+    def locked(self, torch: Any, entries: int, kind: Any) -> Iterator[Any]:
+        """So many entries, for one batch at a time."""
+        size = entries * kind.itemsize
+        with self._lock:
+            if self._memory is None or len(self._memory) < size:
+                self._memory = None  # give back before asking for more
+                self._memory = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            yield self._memory[:size].view(kind)
+
+
+_PINNED = _Pinned()
 
 
 def _cores() -> int:
@@ -151,9 +153,8 @@ def _workers(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 @cache
-def _streams(device: str, parts: int) -> tuple[Any, list[Any]]:
-    """A stream that sends and one for each part; kept, since the allocator keeps memory by stream."""
+def _streams(device: str, parts: int) -> list[Any]:
+    """A stream for each part; kept, since the allocator keeps memory by stream."""
     import torch
 
-    made: Any = [torch.cuda.Stream(device) for _ in range(1 + parts)]  # type: ignore[no-untyped-call]
-    return made[0], made[1:]
+    return [torch.cuda.Stream(device) for _ in range(parts)]  # type: ignore[no-untyped-call]

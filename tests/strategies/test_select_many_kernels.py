@@ -71,9 +71,6 @@ class _Stream:
     def record_event(self) -> _Event:
         return _Event()
 
-    def wait_event(self, event: _Event) -> None:
-        pass
-
 
 class _StandIn:
     """torch, with a GPU that is the processor."""
@@ -97,14 +94,15 @@ class _StandIn:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(_staging, "_streams", lambda _, parts: (_Stream(), [_Stream() for _ in range(parts)]))
+    monkeypatch.setattr(_staging, "_streams", lambda _, parts: [_Stream() for _ in range(parts)])
+    monkeypatch.setattr(_staging, "_PINNED", _staging._Pinned())
     arrays: Any = TorchArrays("cpu")
     arrays.module, arrays.device = _StandIn(), SimpleNamespace(type="cuda")
     return arrays
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 40])
-@pytest.mark.parametrize("plan", [_staging.Plan(), _staging.Plan(parts=3, least=2, workers=5, chunk_bytes=500)])
+@pytest.mark.parametrize("plan", [_staging.Plan(), _staging.Plan(parts=3, least=2, threads=5)])
 def test_every_row_arrives_once_and_in_order(gpu: Any, count: int, plan: _staging.Plan) -> None:
     rng = np.random.default_rng(0)
     blocks = [(rng.standard_normal((5, 4), dtype=np.float32).T, np.float32([[index] * 5])) for index in range(count)]
@@ -112,7 +110,7 @@ def test_every_row_arrives_once_and_in_order(gpu: Any, count: int, plan: _stagin
     back = _staging.answers_in_parts(blocks, gpu, lambda rows: rows.double().flatten(1), plan, marks.append)
     answers = np.concatenate(list(back))
     np.testing.assert_array_equal(answers, [np.concatenate(block).ravel() for block in blocks])
-    assert set(marks) == {"stack and copy"}
+    assert set(marks) == {"gather", "send"}
 
 
 def test_what_fails_on_the_way_is_told(gpu: Any) -> None:
