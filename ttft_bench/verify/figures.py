@@ -164,7 +164,7 @@ def draw_gap(traces: Sequence[Trace]) -> Figure:
     )
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("gap")
-    axes.legend(loc="lower left")
+    axes.legend(loc="best")
     return figure
 
 
