@@ -5,6 +5,8 @@ from __future__ import annotations
 from ttft_bench.errors import UsageError
 
 GROUPINGS = ("runs", "global")
+REUSE_MODES = ("cached", "skip", "scale-lr", "weighted-loss")
+BACKENDS = ("auto", "eager", "compiled")
 PRECISIONS = ("fp32", "tf32", "bf16")
 PROTOCOLS = ("window", "document")
 
@@ -19,4 +21,4 @@ def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
 
 
-__all__ = ["GROUPINGS", "PRECISIONS", "PROTOCOLS", "check_choice"]
+__all__ = ["BACKENDS", "GROUPINGS", "PRECISIONS", "PROTOCOLS", "REUSE_MODES", "check_choice"]
