@@ -27,7 +27,7 @@ from ttft_bench.registry.installed import (
     import_failure,
     kind_of,
 )
-from ttft_bench.registry.specs import Spec, fit_parameters, parse_specs
+from ttft_bench.specs import Spec, fit_parameters, parse_specs
 from ttft_bench.selector import Selector
 
 
