@@ -161,15 +161,15 @@ def test_identical_documents_are_one_document_and_near_ones_a_pool(invoke, tiny,
 
 
 def test_a_failing_cell_exits_1_and_keeps_the_others(invoke, tiny, tmp_path, monkeypatch):
-    from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.eager import EagerBackend
 
-    real, calls = Engine._loss, []
+    real, calls = EagerBackend._loss, []
 
-    def faulty(self, sequence):
+    def faulty(self, batch):
         calls.append(1)
-        return real(self, sequence) * (float("nan") if len(calls) == 5 else 1.0)
+        return real(self, batch) * (float("nan") if len(calls) == 5 else 1.0)
 
-    monkeypatch.setattr(Engine, "_loss", faulty)
+    monkeypatch.setattr(EagerBackend, "_loss", faulty)
     result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
     assert result.code == 1 and "cells failed" in result.err
     rows = store.load_run(tmp_path / "run").rows

@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 
+from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import Reuse, build_schedule
@@ -248,17 +249,17 @@ def test_resuming_with_another_model_embedder_or_device_is_refused(finished, sui
 
 
 def test_out_of_memory_and_nan_are_rows_and_the_others_go_on(finished, suite, tmp_path, monkeypatch):
-    real, calls = Engine._loss, []
+    real, calls = EagerBackend._loss, []
 
-    def faulty(self, sequence):
+    def faulty(self, batch):
         calls.append(1)
         if len(calls) == 6:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         if len(calls) == 10:
-            return real(self, sequence) * float("nan")
-        return real(self, sequence)
+            return real(self, batch) * float("nan")
+        return real(self, batch)
 
-    monkeypatch.setattr(Engine, "_loss", faulty)
+    monkeypatch.setattr(EagerBackend, "_loss", faulty)
     outcome, rows = sweep(suite, tmp_path / "run")
     monkeypatch.undo()
     bad = [row for row in rows if row["status"] != "ok"]

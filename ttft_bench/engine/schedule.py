@@ -68,6 +68,25 @@ class Step(Generic[Item]):
     loss_weight: float = 1.0
 
 
+@dataclass(frozen=True)
+class Batch(Generic[Item]):
+    """Several items that one step trains on."""
+
+    items: tuple[Item, ...]
+
+
+def make_batches(items: Sequence[Item], size: int) -> list[Item | Batch[Item]]:
+    """Group every ``size`` consecutive items into one; the last group may be smaller. Size 1 changes nothing."""
+    if size == 1:
+        return list(items)
+    return [Batch(tuple(items[start : start + size])) for start in range(0, len(items), size)]
+
+
+def parts_of(item: Hashable) -> tuple[Hashable, ...]:
+    """The items of a batch; an item that is no batch is its own only part."""
+    return item.items if isinstance(item, Batch) else (item,)
+
+
 def build_schedule(items: Sequence[Item], reuse: Reuse | None = None) -> tuple[Step[Item], ...]:
     """Turn picks in training order into steps.
 
@@ -111,4 +130,4 @@ def _bring_together(items: Sequence[Item]) -> list[Item]:
     return [item for item, count in counts.items() for _ in range(count)]
 
 
-__all__ = ["Reuse", "Step", "build_schedule"]
+__all__ = ["Batch", "Reuse", "Step", "build_schedule", "make_batches", "parts_of"]

@@ -69,7 +69,7 @@ class Runner:
         step_s = 0.0
         # What fails here fails again in the tasks, where it becomes rows with a reason.
         with contextlib.suppress(CellError, RuntimeError, MemoryError):
-            step_s = self.engine.warm_up(longest)
+            step_s = self.engine.warm_up([longest])
         with contextlib.suppress(DataError, CellError, RuntimeError, MemoryError):
             self._prepare_prompt(tasks[0].prompt_id)
         steps = [lengths.get(step.item, 0) for task in tasks for step in task.steps]
