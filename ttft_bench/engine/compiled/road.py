@@ -37,6 +37,22 @@ def token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return means.sum() / (counts > 0).sum()
 
 
+def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor | None]) -> None:
+    """Copy every source that exists, with one call for all tensors of a kind.
+
+    One tensor of another type or layout would take all of a call off the fast path.
+    """
+    kinds: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        if source is not None:
+            alike = target.stride() == source.stride()
+            to, of = kinds.setdefault((target.dtype, source.dtype, alike), ([], []))
+            to.append(target)
+            of.append(source)
+    for to, of in kinds.values():
+        torch._foreach_copy_(to, of)
+
+
 class Road(ABC):
     """Computes the loss of a padded batch and puts its gradient into the flat groups."""
 
@@ -54,10 +70,7 @@ class Road(ABC):
         inputs = [*self.leaves, *([embedded] if embedded is not None else [])]
         gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
         with torch.no_grad():
-            pairs = [
-                (target, found) for target, found in zip(self.targets, gradients, strict=False) if found is not None
-            ]
-            torch._foreach_copy_([target for target, _ in pairs], [found for _, found in pairs])
+            copy_all(self.targets, gradients[: len(self.targets)])
             if embedded is not None:
                 assert gradients[-1] is not None
                 self.add_embedding(tokens[0].flatten(), gradients[-1].flatten(0, 1))
@@ -190,4 +203,4 @@ def can_split(model: LanguageModel) -> bool:
     return ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-__all__ = ["Road", "SplitRoad", "WholeRoad", "can_split", "head_rows", "token_loss"]
+__all__ = ["Road", "SplitRoad", "WholeRoad", "can_split", "copy_all", "head_rows", "token_loss"]
