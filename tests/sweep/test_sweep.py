@@ -218,7 +218,7 @@ def test_stored_picks_that_are_not_there(suite, tmp_path):
     [
         ({"model": {"max_tokens": 32}}, "max_tokens"),
         ({"pool": {"k": 19}}, "pool_k"),
-        ({"finetune": {"lr": 1e-3}}, "lr"),
+        ({"finetune": {"clip": 1.0}}, "optimizer"),
         ({"score": {"protocol": "document"}}, "bpb_protocol"),
         ({"corpus": {"train_per_subset": 10}}, "train_documents"),
     ],

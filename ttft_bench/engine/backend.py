@@ -45,6 +45,10 @@ class Backend(ABC):
             BackendError: the shape cannot be built.
         """
 
+    def representatives(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """A sequence for every shape that steps on ``sequences`` run in, the longest last."""
+        return sorted(sequences, key=len)[-1:]
+
     @abstractmethod
     def gradient(self, batch: Any, loss_weight: float = 1.0) -> torch.Tensor:
         """Put the gradient of ``loss_weight`` times the loss in place.

@@ -139,15 +139,15 @@ class Engine:
             yield self.model.module
 
     def warm_up(self, sequences: Sequence[torch.Tensor]) -> float:
-        """Build and run every path on every sequence so that no clock sees a first call.
+        """Build and run every path in every shape so that no clock sees a first call.
 
         Args:
-            sequences: one of every length that matters, the longest last.
+            sequences: what the runs will train on; of every shape the longest is taken.
 
         Returns:
-            Seconds of one fresh step on the last one, for estimates.
+            Seconds of one fresh step on the longest, for estimates.
         """
-        items = dict(enumerate(sequences))
+        items = dict(enumerate(self.backend.representatives(sequences)))
         fresh = [Step[Hashable](item, fresh=True) for item in items]
         with self.adaptation() as adaptation:
             # Two rounds: the second still pays for memory that the first one touched and freed.

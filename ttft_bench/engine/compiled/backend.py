@@ -77,6 +77,12 @@ class CompiledBackend(Backend):
                 self._programs[length] = self._build(tokens)
         return length, tokens
 
+    def representatives(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The longest sequence of every bucket."""
+        limit = self.model.max_positions
+        found = {choose_bucket(len(sequence) - 1, limit): sequence for sequence in sorted(sequences, key=len)}
+        return list(found.values())
+
     def gradient(self, batch: tuple[int, torch.Tensor], loss_weight: float = 1.0) -> torch.Tensor:
         """Replay forward and backward pass."""
         length, tokens = batch
