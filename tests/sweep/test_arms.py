@@ -230,6 +230,31 @@ def test_a_failure_in_one_lane_costs_its_rows_only(suite, picks, tmp_path, monke
     assert 0 < outcome.failed < outcome.ok and {row["status"] for row in rows} == {"ok", "oom"}
 
 
+@pytest.mark.parametrize("phase", ["gradient", "update", "score"])
+def test_out_of_memory_in_any_phase_is_a_row_and_the_sweep_goes_on(suite, picks, tmp_path, monkeypatch, phase):
+    from ttft_bench.sweep import runner
+
+    owner, name = (runner, "score") if phase == "score" else (EagerBackend, phase)
+    real, calls = getattr(owner, name), []
+
+    def faulty(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 14:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, faulty)
+        # Enough arms that the fourteenth call of each kind falls into the tasks.
+        asked = change(suite, select={"arms": ("finetune", "in-context", "in-context+finetune")})
+        outcome, rows = sweep(asked, tmp_path / "run", picks)
+    assert outcome.failed and outcome.ok and {row["status"] for row in rows} == {"ok", "oom"}
+    again, rows = sweep(asked, tmp_path / "run", picks)
+    assert again.failed == 0
+    _, fresh = sweep(asked, tmp_path / "fresh", picks)
+    assert quality(rows) == quality(fresh)
+
+
 def test_an_interrupt_in_lanes_keeps_what_is_finished(suite, picks, tmp_path):
     class Impatient(Quiet):
         def progress(self, stage, done, total):
