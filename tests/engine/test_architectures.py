@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer
 
 from tiny import write_tokenizer
-from ttft_bench.engine.compiled import Options
+from ttft_bench.engine.compiled import CompiledBackend, Options
 from ttft_bench.engine.compiled.road import SplitRoad
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.model import state_hash, wrap_model
@@ -103,6 +103,29 @@ def test_the_compiled_road_fits_every_family(family, tied):
         assert (weights(module) - reference).norm() / (reference - start).norm() < 1e-2
         assert (weights(module) - reference).norm() / reference.norm() < 1e-4
     assert engine.backend.name == "compiled" and state_hash(module) == before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_a_step_is_traced_whole_and_attends_without_a_mask(family, split, monkeypatch):
+    masks, graphs = [], []
+
+    def remember(graph, inputs):
+        graphs.append(graph)
+        masks.extend(n.kwargs.get("attn_mask") for n in graph.graph.nodes if "scaled_dot" in str(n.target))
+        return graph.forward
+
+    def trace(self, function):
+        if "loss" not in function.__name__:
+            return function
+        return torch.compile(function, dynamic=False, fullgraph=True, backend=remember)
+
+    monkeypatch.setattr(CompiledBackend, "_wrap", trace)
+    model = wrap_model(build(family, tied=True), Numbers(257), name=family, precision="bf16")
+    backend = CompiledBackend(model, Settings(), Options(split=split))
+    backend.gradient(backend.prepare([torch.arange(1, 30)]))
+    assert len(graphs) == 1 and masks == [None, None]
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

@@ -74,7 +74,9 @@ def resolve_backend(name: str, device: torch.device) -> str:
     return "compiled" if device.type == "cuda" else "eager"
 
 
-def open_backend(name: str, model: LanguageModel, settings: Settings, options: Any = None) -> Backend:
+def open_backend(
+    name: str, model: LanguageModel, settings: Settings, options: Any = None, like: Backend | None = None
+) -> Backend:
     """Make the backend ``name``, or the eager one with a warning if it cannot be built.
 
     Args:
@@ -82,6 +84,7 @@ def open_backend(name: str, model: LanguageModel, settings: Settings, options: A
         model: what is finetuned.
         settings: how.
         options: of the compiled backend; see :class:`ttft_bench.engine.compiled.Options`.
+        like: the backend of a copy of the model; what it compiled is used here too.
     """
     from ttft_bench.engine.eager import EagerBackend
 
@@ -89,7 +92,7 @@ def open_backend(name: str, model: LanguageModel, settings: Settings, options: A
         from ttft_bench.engine.compiled import CompiledBackend
 
         try:
-            return CompiledBackend(model, settings, options)
+            return CompiledBackend(model, settings, options, like if isinstance(like, CompiledBackend) else None)
         except BackendError as error:
             warn_fallback(error)
     return EagerBackend(model, settings)

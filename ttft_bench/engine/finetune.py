@@ -97,14 +97,22 @@ class Engine:
         settings: how.
         backend: auto | eager | compiled; auto is compiled on CUDA and eager elsewhere.
         options: of the compiled backend.
+        like: an engine of a copy of the model; what it compiled is used here too.
     """
 
     def __init__(
-        self, model: LanguageModel, settings: Settings | None = None, *, backend: str = "auto", options: Any = None
+        self,
+        model: LanguageModel,
+        settings: Settings | None = None,
+        *,
+        backend: str = "auto",
+        options: Any = None,
+        like: Engine | None = None,
     ) -> None:
         self.model = model
         self.settings = settings or Settings()
-        self.backend: Backend = open_backend(backend, model, self.settings, options)
+        shared = like.backend if like is not None else None
+        self.backend: Backend = open_backend(backend, model, self.settings, options, shared)
         self.restore_s = 0.0
         self._busy = False
 

@@ -63,14 +63,15 @@ def open_lanes(
         raise UsageError("dropout needs one lane: masks of several would depend on who draws first")
     # Copied before any engine moves the weights.
     models = [model] + [replace(model, module=copy.deepcopy(model.module)) for _ in range(count - 1)]
-    lanes = []
+    lanes: list[Lane] = []
     for one in models:
         several = count > 1 and model.device.type == "cuda"
         stream = torch.cuda.Stream(model.device) if several else None  # type: ignore[no-untyped-call]
         if stream is not None:
             stream.wait_stream(torch.cuda.current_stream(model.device))
         with on_stream(stream):
-            lanes.append(Lane(Engine(one, settings, backend=backend, options=options), stream))
+            first = lanes[0].engine if lanes else None
+            lanes.append(Lane(Engine(one, settings, backend=backend, options=options, like=first), stream))
     return lanes
 
 

@@ -16,13 +16,13 @@ import torch
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.clock import synchronize
-from ttft_bench.engine.compiled.attention import is_plainly_causal, kernels, use_causal_attention
+from ttft_bench.engine.compiled.attention import kernels
+from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
 from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
-from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, can_split, head_rows, token_loss
+from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
 from ttft_bench.engine.compiled.rules import Update
-from ttft_bench.engine.compiled.twin import make_twin, matrix_weights
 from ttft_bench.engine.eager import pad
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Settings, parse_optimizer
@@ -37,13 +37,25 @@ _MAX_SHAPES = 64
 class CompiledBackend(Backend):
     """See :mod:`ttft_bench.engine.compiled`. Takes the weights of ``model`` over: one of it per model.
 
+    Args:
+        model: what is finetuned.
+        settings: how.
+        options: the defaults if not given.
+        like: a backend of an equal model, whose compiled code serves this one too.
+
     Raises:
         BackendError: it cannot be built.
     """
 
     name: ClassVar[str] = "compiled"
 
-    def __init__(self, model: LanguageModel, settings: Settings, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: Settings,
+        options: Options | None = None,
+        like: CompiledBackend | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.settings = settings
@@ -59,6 +71,7 @@ class CompiledBackend(Backend):
         self._filled = {"weight": 1.0, "lr": 0.0}
         trained = select_trainable(model.module, settings.trainable)
         with self._building("its buffers"):
+            self.code: Code = like.code if like is not None else self._make_code()
             self.groups, self.road = self._lay_out(trained)
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
@@ -106,23 +119,21 @@ class CompiledBackend(Backend):
             torch._foreach_copy_(self._buffers, self._kept)
         self._update.step.zero_()
 
+    def _make_code(self) -> Code:
+        split = self.options.split and can_split(self.model)
+        return make_code(self.model, split, self.options.attention != "model", self._wrap)
+
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
-        module = self.model.module
         shadow = self.options.shadow and self.model.precision == "bf16"
         dtype = torch.bfloat16 if shadow else torch.float32
-        split = self.options.split and can_split(self.model)
-        matrices = matrix_weights(module)
+        matrices = matrix_weights(self.model.module)
         cast = [p for p in trained if shadow and id(p) in matrices]
         plain = [p for p in trained if not (shadow and id(p) in matrices)]
-        rows = head_rows(self.model) if split else {}
+        rows = head_rows(self.model) if self.code.split else {}
         groups = [FlatGroup(some, kind, rows) for some, kind in ((cast, dtype), (plain, torch.float32)) if some]
         leaves = {id(p): leaf for group in groups for p, leaf in zip(group.parameters, group.leaves, strict=True)}
-        twin = make_twin(module, {key: leaf for key, leaf in leaves.items() if key not in rows}, dtype)
-        if self.options.attention != "model" and is_plainly_causal(module.config):
-            use_causal_attention(twin)
-        if split:
-            return groups, SplitRoad(self.model, twin, groups, leaves, dtype, self._wrap)
-        return groups, WholeRoad(self.model, twin, groups, self._wrap)
+        road = SplitRoad if self.code.split else WholeRoad
+        return groups, road(self.model, groups, leaves, dtype, self.code)
 
     def _build(self, tokens: torch.Tensor) -> tuple[Program, torch.Tensor]:
         static = tokens.clone()

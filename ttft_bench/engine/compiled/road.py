@@ -10,47 +10,19 @@ between hidden state and logits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, embedding, linear, pad
+from torch.nn.functional import embedding, pad
 
+from ttft_bench.engine.compiled.code import Code, stand_ins
 from ttft_bench.engine.compiled.flat import FlatGroup
-from ttft_bench.engine.eager import IGNORED
 from ttft_bench.engine.model import LanguageModel
 
 #: Rows of the padded head are a multiple of this.
 HEAD_ROWS = 64
-Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-def token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean over the rows that have labels of the mean cross-entropy of their labels.
-
-    Compiled, the conversion to fp32 happens inside the reductions: logits exist in the model's type only.
-    """
-    losses = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), reduction="none", ignore_index=IGNORED)
-    counts = (labels != IGNORED).sum(1)
-    means = losses.view_as(labels).sum(1) / counts.clamp(min=1)
-    return means.sum() / (counts > 0).sum()
-
-
-def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor | None]) -> None:
-    """Copy every source that exists, with one call for all tensors of a kind.
-
-    One tensor of another type or layout would take all of a call off the fast path.
-    """
-    kinds: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
-    for target, source in zip(targets, sources, strict=True):
-        if source is not None:
-            alike = target.stride() == source.stride()
-            to, of = kinds.setdefault((target.dtype, source.dtype, alike), ([], []))
-            to.append(target)
-            of.append(source)
-    for to, of in kinds.values():
-        torch._foreach_copy_(to, of)
 
 
 class Road(ABC):
@@ -82,82 +54,72 @@ class Road(ABC):
 
 
 class WholeRoad(Road):
-    """Through the twin's own forward pass."""
+    """Through the module's own forward pass; arguments as for :class:`SplitRoad`."""
 
-    def __init__(self, model: LanguageModel, twin: nn.Module, groups: Sequence[FlatGroup], wrap: Wrap) -> None:
-        self.leaves = [leaf for group in groups for leaf in group.leaves]
+    def __init__(
+        self,
+        model: LanguageModel,
+        groups: Sequence[FlatGroup],
+        leaves: Mapping[int, nn.Parameter],
+        dtype: torch.dtype,
+        code: Code,
+    ) -> None:
+        self.leaves = list(leaves.values())
         self.targets = [view for group in groups for view in group.gradients]
-
-        def loss(ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            with model.autocast():
-                logits = twin(input_ids=ids, use_cache=False).logits
-            return token_loss(logits, labels)
-
-        self._loss = wrap(loss)
+        self._tensors = stand_ins(model.module, leaves, set(), dtype)
+        self._loss = code.loss
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
         """See :class:`Road`."""
-        return self._loss(tokens[0], tokens[1]), None
+        return self._loss(self._tensors, tokens[0], tokens[1]), None
 
 
 class SplitRoad(Road):
-    """Embedding and head outside the module, everything between them through the twin's backbone.
+    """Embedding and head outside the module, everything between them through its backbone.
 
     Args:
-        model: the model; its embedding and head are used with their present (flat) weights.
-        twin: its twin.
+        model: its weights are those of the flat groups by now.
         groups: the flat groups.
-        leaves: id of a trained parameter of ``model`` -> its leaf.
-        dtype: of the head's weights.
-        wrap: torch.compile, or nothing.
+        leaves: id of a trained parameter of ``model`` -> its leaf, in the order of the groups.
+        dtype: of the matrix weights.
+        code: the compiled function.
     """
 
     def __init__(
         self,
         model: LanguageModel,
-        twin: nn.Module,
         groups: Sequence[FlatGroup],
         leaves: Mapping[int, nn.Parameter],
         dtype: torch.dtype,
-        wrap: Wrap,
+        code: Code,
     ) -> None:
-        head, table = model.module.get_output_embeddings(), model.module.get_input_embeddings()
+        module = model.module
+        head, table = module.get_output_embeddings(), module.get_input_embeddings()
         self._table = table.weight.detach()
         self._tied = head.weight is table.weight
-        places = {
-            id(parameter): view
-            for group in groups
-            for parameter, view in zip(group.parameters, group.gradients, strict=True)
-        }
+        gradients = [view for group in groups for view in group.gradients]
+        places = dict(zip(leaves, gradients, strict=True))
         #: Gradient of the embedding; None if it is frozen.
         self._rows = places.get(id(table.weight))
-        outside = {id(table.weight)} if self._rows is not None and not self._tied else set()
-        trained = [(leaf, places[key]) for key, leaf in leaves.items() if key not in outside]
-        self.leaves = [leaf for leaf, _ in trained]
-        self.targets = [place for _, place in trained]
-        vocabulary = head.weight.shape[0]
+        by_hand = set() if self._tied else {id(table.weight)}
+        self.leaves = [leaf for key, leaf in leaves.items() if key not in by_hand]
+        self.targets = [place for key, place in places.items() if key not in by_hand]
 
         def part(own: torch.Tensor) -> torch.Tensor:
             return leaves[id(own)] if id(own) in leaves else _padded(own, dtype)
 
-        weight, bias = part(head.weight), None if head.bias is None else part(head.bias)
-        backbone = getattr(twin, str(twin.base_model_prefix))
-
-        def loss(embedded: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            with model.autocast():
-                hidden = backbone(inputs_embeds=embedded, use_cache=False).last_hidden_state
-                logits = linear(hidden, weight, bias)[..., :vocabulary]
-            return token_loss(logits, labels)
-
-        self._loss = wrap(loss)
+        self._head = part(head.weight), None if head.bias is None else part(head.bias)
+        backbone = getattr(module, module.base_model_prefix)
+        self._tensors = stand_ins(backbone, leaves, {id(table.weight), *head_rows(model)}, dtype)
+        self._loss = code.loss
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See :class:`Road`."""
         embedded = embedding(tokens[0], self._table)
-        if self._rows is None:
-            return self._loss(embedded, tokens[1]), None
-        embedded.requires_grad_()
-        return self._loss(embedded, tokens[1]), embedded
+        if self._rows is not None:
+            embedded.requires_grad_()
+        loss = self._loss(self._tensors, *self._head, embedded, tokens[1])
+        return loss, embedded if self._rows is not None else None
 
     def add_embedding(self, ids: torch.Tensor, gradient: torch.Tensor) -> None:
         """Sum over equal tokens with one small matrix product, then write each token's row."""
@@ -170,6 +132,22 @@ class SplitRoad(Road):
         else:
             rows.zero_()
         rows.index_copy_(0, ids, sums)
+
+
+def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor | None]) -> None:
+    """Copy every source that exists, with one call for all tensors of a kind.
+
+    One tensor of another type or layout would take all of a call off the fast path.
+    """
+    kinds: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        if source is not None:
+            alike = target.stride() == source.stride()
+            to, of = kinds.setdefault((target.dtype, source.dtype, alike), ([], []))
+            to.append(target)
+            of.append(source)
+    for to, of in kinds.values():
+        torch._foreach_copy_(to, of)
 
 
 def head_rows(model: LanguageModel) -> dict[int, int]:
@@ -185,22 +163,4 @@ def _padded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return pad(tensor.detach().to(dtype), wanted)
 
 
-def can_split(model: LanguageModel) -> bool:
-    """Whether embedding, backbone and head, put together here, give the model's own logits."""
-    module = model.module
-    ids = torch.arange(1, 25, device=model.device)[None] % module.get_input_embeddings().weight.shape[0]
-    try:
-        head, table = module.get_output_embeddings(), module.get_input_embeddings()
-        if type(head) is not nn.Linear or type(table) is not nn.Embedding or table.max_norm is not None:
-            return False
-        with torch.no_grad():
-            backbone = getattr(module, module.base_model_prefix)
-            hidden = backbone(inputs_embeds=embedding(ids, table.weight), use_cache=False).last_hidden_state
-            ours = linear(hidden, head.weight, head.bias)
-            theirs = module(input_ids=ids, use_cache=False).logits
-    except Exception:  # a model that is put together in another way may raise anything
-        return False
-    return ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
-
-
-__all__ = ["Road", "SplitRoad", "WholeRoad", "can_split", "copy_all", "head_rows", "token_loss"]
+__all__ = ["Road", "SplitRoad", "WholeRoad", "copy_all", "head_rows"]
