@@ -21,7 +21,8 @@ from typing import Any
 
 import torch
 
-from enginelib.parts import PARTS, Plan, release, run_part
+from enginelib.parts import PARTS, run_part
+from enginelib.plan import Plan, release
 from enginelib.shapes import SHAPES, Shape
 from enginelib.table import markdown
 from enginelib.timing import ceilings, machine
@@ -29,11 +30,12 @@ from ttft_bench.engine.choices import BACKENDS, PRECISIONS
 from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.compiled.options import ATTENTION
 from ttft_bench.engine.model import resolve_device
+from ttft_bench.specs import parse_value
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTED = time.perf_counter()
 #: Parts that are measured on every model, and those that bring their own or take the first.
-PER_MODEL = ("published", "ours", "lanes", "profile")
+PER_MODEL = ("published", "ours", "lanes", "natural", "profile")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,6 +105,8 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", choices=PRECISIONS, help="of ours (default bf16 on CUDA, fp32 elsewhere)")
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="of ours (default auto)")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="kernels of the compiled backend")
+    parser.add_argument("--inductor", default="", help="settings of the compiler to try, e.g. combo_kernels=true")
+    parser.add_argument("--ideas", help="of the part ideas only these, comma-separated, by their beginnings")
     parser.add_argument("--quick", action="store_true", help="tiny models, few repetitions, no compiler on a CPU")
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of engine.json")
     parser.add_argument("--show", action="store_true", help="print the tables of engine.json and measure nothing")
@@ -118,11 +122,17 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 def _plan(options: argparse.Namespace, device: torch.device) -> Plan:
     on_gpu = device.type == "cuda"
+    settings = [item.partition("=") for item in options.inductor.split(",") if item]
     return Plan(
         device=device,
         precision=options.precision or ("bf16" if on_gpu else "fp32"),
         backend="compiled" if options.quick and options.backend == "auto" else options.backend,
-        options=Options(attention=options.attention, compile=on_gpu or not options.quick),
+        options=Options(
+            attention=options.attention,
+            compile=on_gpu or not options.quick,
+            inductor=tuple((name, parse_value(value)) for name, _, value in settings),
+        ),
+        ideas=tuple(options.ideas.split(",")) if options.ideas else (),
         quick=options.quick,
         note=_note,
     )

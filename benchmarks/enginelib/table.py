@@ -47,6 +47,11 @@ def _targets(rows: list[Row]) -> Iterator[tuple[str, str, str, str]]:
                 ratio = theirs["prompt_s"] / taken
                 what = f"the published loop {name} ({theirs['prompt_s']:.2f} s)"
                 yield what, f"{ratio:.1f}x", f"{factor}x", _met(ratio >= factor)
+    for row in rows:
+        if row.get("what") == "natural" and not row["model"].startswith("tiny"):
+            aim, ok = ("3x", row["ratio"] >= 3) if row.get("gpu") is None else ("", None)
+            what = f"{row['model']}, {row['n']} documents of natural length, against the published loop"
+            yield what, f"{row['ratio']:.1f}x", aim, "reported" if ok is None else _met(ok)
     one = find(rows, what="lanes", model="smollm2-135m", lanes=1)
     four = find(rows, what="lanes", model="smollm2-135m", lanes=4)
     if one and four:

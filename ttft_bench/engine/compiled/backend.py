@@ -153,7 +153,9 @@ class CompiledBackend(Backend):
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if not self.options.compile:
             return function
-        compiled: Callable[..., Any] = torch.compile(function, dynamic=False)
+        compiled: Callable[..., Any] = torch.compile(
+            function, dynamic=False, options=dict(self.options.inductor) or None
+        )
         return compiled
 
     def _fill(self, what: str, scalar: torch.Tensor, value: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ttft_bench.engine.choices import check_choice
 
@@ -22,6 +23,7 @@ class Options:
             ``cudnn`` insist on one, ``model`` keeps what the module does.
         compile: use torch.compile.
         graphs: capture CUDA graphs (on a CUDA device).
+        inductor: settings of the compiler, as (name, value) pairs, for trying them out.
     """
 
     shadow: bool = True
@@ -29,6 +31,7 @@ class Options:
     attention: str = "auto"
     compile: bool = True
     graphs: bool = True
+    inductor: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, ATTENTION)
