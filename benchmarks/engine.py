@@ -35,7 +35,7 @@ from ttft_bench.specs import parse_value
 ROOT = Path(__file__).resolve().parents[1]
 STARTED = time.perf_counter()
 #: Parts that are measured on every model, and those that bring their own or take the first.
-PER_MODEL = ("published", "ours", "lanes", "natural", "profile")
+PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -87,7 +87,8 @@ def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file:
 
 
 def _brief(row: dict[str, Any]) -> str:
-    shown = ("what", "idea", "r", "lanes", "backend", "tokens", "error")
+    shown = ("what", "idea", "r", "lanes", "backend", "tokens", "error", "precision")
+    shown += ("loss_difference", "weight_difference", "update_difference", "restored", "same_again", "lanes_equal")
     words = [f"{key} {value}" for key, value in row.items() if key in shown]
     for key, value in row.items():
         if key == "compile_s":

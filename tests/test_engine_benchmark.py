@@ -22,7 +22,7 @@ def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
     done = run(*base, "published,ours")
     assert done.returncode == 0, done.stderr
     assert "| published fp32 | tiny-gpt2 |" in done.stdout
-    done = run(*base, "lanes,ours")
+    done = run(*base, "lanes,ours,check")
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "engine.json").read_text())
     found = [(row["part"], row["what"], row.get("r") or row.get("lanes")) for row in results["rows"]]
@@ -30,11 +30,15 @@ def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
         [
             *((part, "prompt", r) for part in ("published", "ours") for r in (1, 2)),
             *((part, "step", None) for part in ("published", "ours")),
+            ("check", "check", None),
             ("lanes", "lanes", 1),
             ("lanes", "lanes", 2),
         ],
         key=str,
     )
+    (checked,) = [row for row in results["rows"] if row["part"] == "check"]
+    assert checked["restored"] and checked["same_again"] and checked["lanes_equal"]
+    assert checked["weight_difference"] < 1e-5
     for row in results["rows"]:
         assert all(value > 0 for key, value in row.items() if key.endswith("_s") and key not in ("compile_s", "part_s"))
         if row["what"] == "prompt":

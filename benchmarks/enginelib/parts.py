@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+from enginelib.checks import check
 from enginelib.plan import Plan, Row, release
 from enginelib.shapes import Shape
 from enginelib.steps import growth, natural, ours, published, sizes
@@ -13,6 +14,7 @@ from enginelib.studies import ideas, lanes, profile
 PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "published": published,
     "ours": ours,
+    "check": check,
     "lanes": lanes,
     "natural": natural,
     "profile": profile,

@@ -14,7 +14,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["| figure | measured | target | |", "|---|---:|---:|---|"]
     lines += [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
     lines += ["", *_steps(rows, results.get("ceilings", {}))]
-    lines += ["", *_lanes(rows), "", *_ideas(results["rows"])]
+    lines += ["", *_checks(rows), "", *_lanes(rows), "", *_ideas(results["rows"])]
     return "\n".join(lines)
 
 
@@ -82,6 +82,20 @@ def _steps(rows: list[Row], ceilings: dict[str, float]) -> list[str]:
             f"{_share(flow, ceilings.get('gb_s'))} | {_number(row.get('peak_mib'))} | {_number(row.get('compile_s'))} |"
         )
     return lines
+
+
+def _checks(rows: list[Row]) -> list[str]:
+    lines = [
+        "| checked | loss off by | weights off by | update off by | restored | same bits again | in every lane |",
+        "|---|---:|---:|---:|---|---|---|",
+    ]
+    for row in rows:
+        if row.get("what") == "check":
+            figures = (f"{row[key]:.1e}" for key in ("loss_difference", "weight_difference", "update_difference"))
+            verdicts = ("yes" if row[key] else "NO" for key in ("restored", "same_again", "lanes_equal"))
+            name = f"{row['model']} {row['precision']} {row['backend']}"
+            lines.append(f"| {name} | {' | '.join(figures)} | {' | '.join(verdicts)} |")
+    return lines if len(lines) > 2 else []
 
 
 def _lanes(rows: list[Row]) -> list[str]:

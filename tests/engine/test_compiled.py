@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -283,6 +284,30 @@ def test_copies_of_mixed_kinds_arrive():
     assert targets[2].tolist() == [1, 1] and targets[3].tolist() == [1]
 
 
+def test_lanes_share_what_was_compiled(folder, monkeypatch):
+    monkeypatch.setattr(CompiledBackend, "_wrap", lambda self, function: function)
+    first, second = open_lanes(load_model(folder, device="cpu"), None, 2, backend="compiled", options=Options())
+    assert first.engine.backend.code is second.engine.backend.code
+    owners = [{p.data_ptr() for p in lane.engine.model.module.parameters()} for lane in (first, second)]
+    assert not owners[0] & owners[1]
+
+
+def test_lanes_at_once_compute_what_one_computes(folder):
+    lanes = open_lanes(load_model(folder, device="cpu"), Settings(lr=1e-3), 3, backend="compiled", options=PLAIN)
+    sequences = {i: training_sequence(lanes[0].engine.model, text, 64) for i, text in enumerate(TEXTS)}
+
+    def work(lane):
+        found = set()
+        for _ in range(5):
+            with lane.active() as engine, engine.adaptation() as adaptation:
+                adaptation.advance(STEPS, sequences)
+                found.add(state_hash(engine.model.module))
+        return found
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set().union(*pool.map(work, lanes))) == 1
+
+
 def test_lanes_compute_what_one_computes(folder):
     model = load_model(folder, device="cpu")
     lanes = open_lanes(model, Settings(lr=1e-3), 2, backend="compiled", options=PLAIN)
@@ -292,7 +317,8 @@ def test_lanes_compute_what_one_computes(folder):
         with lane.active() as engine, engine.adaptation() as adaptation:
             adaptation.advance(STEPS, sequences)
             hashes.add(state_hash(engine.model.module))
-    assert len(hashes) == 1 and lanes[1].engine.backend.code is lanes[0].engine.backend.code, "compiled once"
+    assert len(hashes) == 1
+    assert lanes[1].engine.backend.code is not lanes[0].engine.backend.code, "uncompiled code is not for two threads"
     with pytest.raises(UsageError, match="at least 1"):
         open_lanes(model, None, 0)
     with pytest.raises(UsageError, match="dropout needs one lane"):

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.context import fit_context, read_context
 from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine, Settings
@@ -204,9 +205,7 @@ def test_chunks_cover_the_text_and_make_steps(tiny_model_dir):
 
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 def test_lanes_change_no_quality_field(suite, picks, tmp_path, backend, monkeypatch):
-    from ttft_bench.engine.compiled import backend as compiled
-
-    monkeypatch.setattr(compiled.CompiledBackend, "_wrap", lambda self, function: function)
+    monkeypatch.setattr("ttft_bench.engine.compiled.backend.Options", lambda: Options(compile=False))
     results = []
     for lanes in (1, 3):
         outcome, rows = sweep(suite, tmp_path / str(lanes), picks, lanes=lanes, backend=backend)
@@ -269,9 +268,7 @@ def test_an_interrupt_in_lanes_keeps_what_is_finished(suite, picks, tmp_path):
 
 
 def test_compiling_is_recorded_apart(suite, picks, tmp_path, monkeypatch):
-    from ttft_bench.engine.compiled import backend as compiled
-
-    monkeypatch.setattr(compiled.CompiledBackend, "_wrap", lambda self, function: function)
+    monkeypatch.setattr("ttft_bench.engine.compiled.backend.Options", lambda: Options(compile=False))
     sweep(suite, tmp_path / "run", picks, backend="compiled")
     manifest = store.read_manifest(tmp_path / "run")
     assert manifest["wall_s"]["compile"] > 0 and manifest["identity"]["backend"] == "compiled"

@@ -71,7 +71,9 @@ class CompiledBackend(Backend):
         self._filled = {"weight": 1.0, "lr": 0.0}
         trained = select_trainable(model.module, settings.trainable)
         with self._building("its buffers"):
-            self.code: Code = like.code if like is not None else self._make_code()
+            # Uncompiled, the code puts stand-ins into its module for the time of a call: no two lanes may share it.
+            shared = like.code if like is not None and self.options.compile else None
+            self.code: Code = shared or self._make_code()
             self.groups, self.road = self._lay_out(trained)
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
