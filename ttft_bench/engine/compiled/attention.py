@@ -40,7 +40,11 @@ def causal_attention(
         (batch, length, heads, width), and no attention weights.
     """
     assert attention_mask is None, "causal attention needs no mask"
-    grouped = query.shape[1] != key.shape[1]
+    shared = query.shape[1] // key.shape[1]
+    # Only the half-precision kernels take fewer key heads; in fp32 grouped heads would fall to the slow road.
+    grouped = shared > 1 and query.dtype != torch.float32
+    if shared > 1 and not grouped:
+        key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
     output = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
     return output.transpose(1, 2).contiguous(), None
 
