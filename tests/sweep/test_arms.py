@@ -203,6 +203,20 @@ def test_chunks_cover_the_text_and_make_steps(tiny_model_dir):
     assert set(batched.sequences(batched.arrange([4, 9, 4]))) == {4, 9}
 
 
+@pytest.mark.parametrize("dropout", [False, True])
+def test_the_order_of_prompts_changes_no_quality_field(suite, picks, tmp_path, monkeypatch, dropout):
+    from ttft_bench.sweep import stage
+
+    asked = change(suite, finetune={"dropout": dropout}, select={"arms": ("none", "finetune")})
+    state = torch.get_rng_state()
+    _, rows = sweep(asked, tmp_path / "forth", picks)
+    real = stage.make_tasks
+    monkeypatch.setattr(stage, "make_tasks", lambda *arguments: real(*arguments)[::-1])
+    _, backwards = sweep(asked, tmp_path / "back", picks)
+    assert quality(rows) == quality(backwards) and [r["cell_id"] for r in rows] != [r["cell_id"] for r in backwards]
+    assert torch.equal(torch.get_rng_state(), state), "the global generator was touched"
+
+
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 def test_lanes_change_no_quality_field(suite, picks, tmp_path, backend, monkeypatch):
     monkeypatch.setattr("ttft_bench.engine.compiled.backend.Options", lambda: Options(compile=False))
