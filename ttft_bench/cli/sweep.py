@@ -152,9 +152,8 @@ def _show_plan(request: Request) -> None:
         budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
         cells = sum(cell.job == job for cell in plan.cells)
         kind = "control" if job.control else "strategy"
-        console.print(
-            f"{kind} {job.label} ({job.distribution or 'the untouched model'}): budgets {budgets}; reuse {reuse}; {cells} cells"
-        )
+        source = job.distribution or "the untouched model"
+        console.print(f"{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")
     console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go")
     if seconds is None:
         console.print("time: unknown until the model is here")
