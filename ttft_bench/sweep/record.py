@@ -76,7 +76,7 @@ def open_manifest(
         "plan": {
             "strategies": [job.label for job in jobs if not job.control],
             "controls": [job.label for job in jobs if job.control],
-            "budgets": sorted({budget for job in jobs for budget in job.budgets}),
+            "budgets": sorted({budget for job in jobs if job.spec for budget in job.budgets}),
             "reuse": list(suite.select.reuse),
             "prompts": n_prompts,
             "model": suite.model.name,
