@@ -105,7 +105,7 @@ def test_the_compiled_road_fits_every_family(family, tied):
     assert engine.backend.name == "compiled" and state_hash(module) == before
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the compiler's own
 @pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize("family", list(FAMILIES))
 def test_a_step_is_traced_whole_and_attends_without_a_mask(family, split, monkeypatch):

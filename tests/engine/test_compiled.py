@@ -117,7 +117,7 @@ def test_padding_to_any_bucket_changes_nothing(folder, monkeypatch):
     assert (small - large).norm() / (small - start).norm() < 1e-5
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # the compiler's own
 def test_a_compiled_step_equals_eager(tmp_path):
     folder = write_model(tmp_path / "m")
     theirs, start, their_losses = adapt(folder, STEPS, backend="eager", lr=1e-3, optimizer="sgd")

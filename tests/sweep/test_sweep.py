@@ -286,11 +286,11 @@ def test_a_diverged_score_fails_its_row_only(suite, tmp_path, monkeypatch):
 
     calls = []
 
-    def faulty(model, target):
+    def faulty(model, target, context=None):
         calls.append(1)
         if len(calls) == 3:
             raise NonFiniteError("the prompt's log-likelihood is nan")
-        return score(model, target)
+        return score(model, target, context)
 
     monkeypatch.setattr(runner, "score", faulty)
     outcome, _ = sweep(suite, tmp_path / "run", limit=1)
