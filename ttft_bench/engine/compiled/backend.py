@@ -66,6 +66,7 @@ class CompiledBackend(Backend):
             raise BackendError(f"the compiled backend runs on cpu and cuda, not on {model.device.type}")
         graphs = self.options.graphs and model.device.type == "cuda"
         self._pool = torch.cuda.graph_pool_handle() if graphs else None
+        self._stream = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
         self._programs: dict[int, tuple[Program, torch.Tensor]] = {}
         self._weight = torch.ones((), device=model.device)
         self._filled = {"weight": 1.0, "lr": 0.0}
@@ -79,7 +80,7 @@ class CompiledBackend(Backend):
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):
             self._update = Update(parse_optimizer(settings.optimizer), self.groups, settings.clip, self._wrap)
-            self._step = Program(self._update, model.device, self._pool)
+            self._step = Program(self._update, model.device, self._pool, self._stream)
             self.restore()
 
     def prepare(self, sequences: Sequence[torch.Tensor]) -> tuple[int, torch.Tensor]:
@@ -139,7 +140,7 @@ class CompiledBackend(Backend):
 
     def _build(self, tokens: torch.Tensor) -> tuple[Program, torch.Tensor]:
         static = tokens.clone()
-        program = Program(lambda: self.road(static, self._weight), self.model.device, self._pool)
+        program = Program(lambda: self.road(static, self._weight), self.model.device, self._pool, self._stream)
         program.run()
         ours, theirs = float(program.result), self._reference(tokens)
         if not abs(ours - theirs) <= _TOLERANCE[self.model.precision] * max(1.0, abs(theirs)):

@@ -20,17 +20,19 @@ class Program:
         function: what to run; it must not wait for the device.
         device: where it runs.
         pool: memory pool of CUDA graphs that never run at the same time; None runs the function itself.
+        stream: where to capture. Libraries keep workspaces by stream and a graph keeps using that of its capture, so
+            graphs that may run at the same time must be captured on streams of their own.
 
     Attributes:
         result: what the last run returned, in static tensors under a graph.
     """
 
-    def __init__(self, function: Callable[[], Any], device: torch.device, pool: Any = None) -> None:
+    def __init__(self, function: Callable[[], Any], device: torch.device, pool: Any = None, stream: Any = None) -> None:
         self._function = function
         self._graph: torch.cuda.CUDAGraph | None = None
         self.result: Any = None
         if device.type == "cuda" and pool is not None:
-            self._capture(device, pool)
+            self._capture(device, pool, stream)
         else:
             self.result = function()
 
@@ -41,18 +43,17 @@ class Program:
         else:
             self.result = self._function()
 
-    def _capture(self, device: torch.device, pool: Any) -> None:
+    def _capture(self, device: torch.device, pool: Any, stream: Any) -> None:
         current = torch.cuda.current_stream(device)
-        aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
             # Compilation, autotuning and libraries' workspaces come with first calls: none may be captured.
             for _ in range(_WARM_UPS):
                 self._function()
-        current.wait_stream(aside)
+        current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         # Other lanes may be at work: only what this thread does is held to the rules of capturing.
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
             self.result = self._function()
         self._graph = graph
 
