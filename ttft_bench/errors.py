@@ -20,7 +20,8 @@
     │   ├── ModelError         4   a language model or its tokenizer cannot be used
     │   └── StorageError       4   the output or cache folder cannot be written
     └── CellError              1   one cell failed; its row says so and the others go on
-        └── NonFiniteError     1   a loss or score is NaN or infinite
+        ├── NonFiniteError     1   a loss or score is NaN or infinite
+        └── BackendError       1   a training step could not be compiled
 
 Exit code 0 means that every cell succeeded, 1 that some cells failed while the results were kept,
 and 130 that the user interrupted the run (the rows are kept too).
@@ -117,6 +118,10 @@ class CellError(TtftBenchError):
 
 class NonFiniteError(CellError):
     """A loss or score is NaN or infinite."""
+
+
+class BackendError(CellError):
+    """A training step could not be compiled."""
 
 
 __all__ = sorted(name for name, value in list(globals().items()) if isinstance(value, type) or name.startswith("EXIT_"))

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ttft_bench.errors import ContractError, EmbeddingError, UsageError
+from ttft_bench.specs import format_spec, format_value
 
 #: How far the certificate ``0 <= f(w) - f* <= gap`` may be off through rounding.
 CERTIFICATE_TOLERANCE = 1e-8
@@ -137,21 +138,6 @@ class Selector(ABC):
         }
         name = self.name or type(self).__name__.lower()
         return format_spec(name, changed)
-
-
-def format_spec(name: str, params: Mapping[str, Any]) -> str:
-    """Write a spec: ``name`` alone, or ``name[a=1,b=x]`` with parameters sorted by name."""
-    if not params:
-        return name
-    inner = ",".join(f"{key}={format_value(params[key])}" for key in sorted(params))
-    return f"{name}[{inner}]"
-
-
-def format_value(value: Any) -> str:
-    """Write a parameter so that the registry's parser reads the same value back."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "none" if value is None else str(value)
 
 
 def make_problem(

@@ -39,6 +39,21 @@ def test_flags_override_the_suite_file(invoke, tiny, tmp_path):
     assert all(row[key] == value for row in rows for key, value in expected.items())
 
 
+def test_flags_of_the_engine(invoke, tiny, tmp_path):
+    flags = ("--lr", "1e-4,1e-3", "--optimizer", "adamw", "--trainable", "last[k=1]", "--clip", "1", "--batch", "2")
+    more = ("--long", "chunk", "--arms", "none,finetune,in-context", "--reuse-mode", "cached,skip", "--lanes", "2")
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu", "--backend", "eager", *flags, *more)
+    assert result.code == 0, result.err
+    rows = store.load_run(tmp_path / "run").rows
+    assert {row["lr"] for row in rows} == {None, 1e-4, 1e-3} and {row["lanes"] for row in rows} == {2}
+    assert {row["arm"] for row in rows} == {"none", "finetune", "in-context"}
+    trained = [row for row in rows if row["arm"] == "finetune"]
+    assert {(row["trainable"], row["long"], row["backend"]) for row in trained} == {("last", "chunk", "eager")}
+    assert {row["optimizer"] for row in trained} == {
+        "adamw[betas=0.9,0.999;eps=1e-08;weight_decay=0.01;clip=1;batch=2]"
+    }
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(invoke, tiny, tmp_path):
     result = invoke("sweep", "--config", tiny, "-o", "run", "--dry-run", "--device", "cpu")
     assert result.code == 0, result.err
@@ -97,6 +112,14 @@ def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
         (("--max-tokens", "1"), 2, "model.max_tokens must be at least 2"),
         (("--lr", "0"), 2, "lr must be a finite number above 0"),
         (("--lr", "inf"), 2, "lr must be a finite number above 0"),
+        (("--lr", "fast"), 2, "learning rate 'fast' is not a number"),
+        (("--trainable", "lora[rank=4]"), 2, "lora has no parameter 'rank'"),
+        (("--optimizer", "adan"), 2, "did you mean 'adam'"),
+        (("--arms", "zero-shot"), 2, "finetune, none, in-context"),
+        (("--reuse-mode", "twice"), 2, "cached, skip, scale-lr, weighted-loss"),
+        (("--backend", "jit"), 2, "auto, eager, compiled"),
+        (("--lanes", "0"), 2, "--lanes"),
+        (("--long", "fold"), 2, "truncate, chunk"),
         (("--budgets", "99999999"), 2, "budgets must be at most 10000"),
         (("--budgets", "1-999999"), 2, "name fewer"),
         (("--bpb-protocol", "nats"), 2, "window, document"),
@@ -161,15 +184,15 @@ def test_identical_documents_are_one_document_and_near_ones_a_pool(invoke, tiny,
 
 
 def test_a_failing_cell_exits_1_and_keeps_the_others(invoke, tiny, tmp_path, monkeypatch):
-    from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.eager import EagerBackend
 
-    real, calls = Engine._loss, []
+    real, calls = EagerBackend._loss, []
 
-    def faulty(self, sequence):
+    def faulty(self, batch):
         calls.append(1)
-        return real(self, sequence) * (float("nan") if len(calls) == 5 else 1.0)
+        return real(self, batch) * (float("nan") if len(calls) == 5 else 1.0)
 
-    monkeypatch.setattr(Engine, "_loss", faulty)
+    monkeypatch.setattr(EagerBackend, "_loss", faulty)
     result = invoke("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
     assert result.code == 1 and "cells failed" in result.err
     rows = store.load_run(tmp_path / "run").rows

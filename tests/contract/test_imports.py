@@ -20,15 +20,16 @@ SOURCES = {
 }
 
 #: Which modules of this project a module (or the modules of a package) may import.
-REGISTRY = ("errors", "selector", "registry", "seeds", "text")
+REGISTRY = ("errors", "selector", "registry", "seeds", "specs", "text")
 ALLOWED = {
     "errors": (),
-    "selector": ("errors",),
+    "specs": ("errors",),
+    "selector": ("errors", "specs"),
     "registry": REGISTRY,
     "checks": (*REGISTRY, "checks"),
     "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "text"),
 }
-FORBIDDEN = {"engine": ("sweep", "corpus", "registry", "checks", "report", "cli")}
+FORBIDDEN = {"engine": ("selector", "sweep", "corpus", "registry", "checks", "report", "cli")}
 
 
 def _imports(path: Path, module: str) -> set[str]:

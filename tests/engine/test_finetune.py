@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
@@ -43,7 +44,7 @@ def weights(module):
 def test_without_reuse_the_weights_are_bit_identical_to_the_plain_loop(model, sequences, tiny_model_dir):
     order = [0, 1, 1, 2, 0]
     engine = Engine(model)
-    engine.warm_up(sequences[2])
+    engine.warm_up([sequences[2]])
     with engine.adaptation() as adaptation:
         adaptation.advance(build_schedule(order, Reuse(1)), sequences)
         assert state_hash(model.module) == state_hash(plain_loop(tiny_model_dir, sequences, order))
@@ -101,7 +102,7 @@ def test_weights_and_optimizer_are_restored_after_success_and_after_any_exceptio
         except BaseException as error:
             assert failure is not None and isinstance(error, failure)
         assert state_hash(model.module) == before
-        for state in engine.optimizer.state.values():
+        for state in engine.backend.optimizer.state.values():
             assert all(not value.any() for value in state.values() if torch.is_tensor(value))
 
 
@@ -112,13 +113,13 @@ def test_a_failure_inside_backward_leaves_no_trace(model, sequences, monkeypatch
         expected = state_hash(model.module)
     calls = []
 
-    def failing_loss(sequence):
+    def failing_loss(batch):
         calls.append(1)
         if len(calls) == 2:
             raise torch.OutOfMemoryError("injected")
-        return Engine._loss(engine, sequence)
+        return EagerBackend._loss(engine.backend, batch)
 
-    monkeypatch.setattr(engine, "_loss", failing_loss)
+    monkeypatch.setattr(engine.backend, "_loss", failing_loss)
     with pytest.raises(torch.OutOfMemoryError), engine.adaptation() as adaptation:
         adaptation.advance(build_schedule([2, 2]), sequences)
     monkeypatch.undo()

@@ -22,8 +22,8 @@ from ttft_bench.errors import (
     UnknownPluginError,
 )
 from ttft_bench.registry import Row, Spec, build_selector, entry, list_selectors, parse_specs
-from ttft_bench.registry.specs import parse_value
 from ttft_bench.selector import Selector, make_problem
+from ttft_bench.specs import parse_value
 
 PLUGIN_SOURCE = Path(__file__).parents[1] / "plugins" / "farthest"
 

@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 
+from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import Reuse, build_schedule
@@ -217,7 +218,7 @@ def test_stored_picks_that_are_not_there(suite, tmp_path):
     [
         ({"model": {"max_tokens": 32}}, "max_tokens"),
         ({"pool": {"k": 19}}, "pool_k"),
-        ({"finetune": {"lr": 1e-3}}, "lr"),
+        ({"finetune": {"clip": 1.0}}, "optimizer"),
         ({"score": {"protocol": "document"}}, "bpb_protocol"),
         ({"corpus": {"train_per_subset": 10}}, "train_documents"),
     ],
@@ -248,17 +249,17 @@ def test_resuming_with_another_model_embedder_or_device_is_refused(finished, sui
 
 
 def test_out_of_memory_and_nan_are_rows_and_the_others_go_on(finished, suite, tmp_path, monkeypatch):
-    real, calls = Engine._loss, []
+    real, calls = EagerBackend._loss, []
 
-    def faulty(self, sequence):
+    def faulty(self, batch):
         calls.append(1)
         if len(calls) == 6:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         if len(calls) == 10:
-            return real(self, sequence) * float("nan")
-        return real(self, sequence)
+            return real(self, batch) * float("nan")
+        return real(self, batch)
 
-    monkeypatch.setattr(Engine, "_loss", faulty)
+    monkeypatch.setattr(EagerBackend, "_loss", faulty)
     outcome, rows = sweep(suite, tmp_path / "run")
     monkeypatch.undo()
     bad = [row for row in rows if row["status"] != "ok"]
@@ -285,11 +286,11 @@ def test_a_diverged_score_fails_its_row_only(suite, tmp_path, monkeypatch):
 
     calls = []
 
-    def faulty(model, target):
+    def faulty(model, target, context=None):
         calls.append(1)
         if len(calls) == 3:
             raise NonFiniteError("the prompt's log-likelihood is nan")
-        return score(model, target)
+        return score(model, target, context)
 
     monkeypatch.setattr(runner, "score", faulty)
     outcome, _ = sweep(suite, tmp_path / "run", limit=1)

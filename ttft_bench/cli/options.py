@@ -30,6 +30,36 @@ Grouping = Annotated[
     str | None,
     typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together)."),
 ]
+ReuseMode = Annotated[
+    str | None,
+    typer.Option(
+        "--reuse-mode", help="What sharing a gradient means: cached, skip, scale-lr, weighted-loss; or a list."
+    ),
+]
+Arms = Annotated[
+    str | None,
+    typer.Option("--arms", help="What picks are for: finetune, none, in-context, in-context+finetune; or a list."),
+]
+LearningRate = Annotated[str | None, typer.Option("--lr", help="Learning rate, or a list to compare, e.g. 1e-5,5e-5.")]
+Trainable = Annotated[
+    str | None,
+    typer.Option("--trainable", help="Weights to train: full, lora[r=8,alpha=16], last[k=1] or bias+norm."),
+]
+OptimizerName = Annotated[
+    str | None, typer.Option("--optimizer", help="adam, adamw[weight_decay=0.01] or sgd[momentum=0.0].")
+]
+Clip = Annotated[float | None, typer.Option("--clip", help="Largest norm of a gradient. [no clipping]")]
+BatchSize = Annotated[int | None, typer.Option("--batch", help="Picks that one step trains on.")]
+Long = Annotated[
+    str | None, typer.Option("--long", help="Documents beyond --max-tokens: truncate, or one step per chunk.")
+]
+Backend = Annotated[
+    str,
+    typer.Option("--backend", help="auto (compiled on CUDA, eager elsewhere), eager or compiled."),
+]
+Lanes = Annotated[
+    int, typer.Option("--lanes", min=1, help="Prompts at once on the device: faster sweeps, but no true latencies.")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")]
 EmbedderName = Annotated[
@@ -77,6 +107,21 @@ def parse_numbers(text: str, what: str) -> tuple[int, ...]:
     return tuple(sorted(numbers))
 
 
+def parse_rates(text: str) -> float | tuple[float, ...]:
+    """Read ``1e-5,5e-5`` as learning rates; one alone is a number.
+
+    Raises:
+        UsageError: naming the part that is no number.
+    """
+    rates = []
+    for part in text.split(","):
+        try:
+            rates.append(float(part))
+        except ValueError:
+            raise UsageError(f"learning rate {part.strip()!r} is not a number") from None
+    return rates[0] if len(rates) == 1 else tuple(rates)
+
+
 def parse_names(text: str | None) -> tuple[str, ...] | None:
     """Split a comma-separated list of names; None stays None."""
     if text is None:
@@ -100,7 +145,14 @@ def resolve_suite(
     pool_k: int | None = None,
     max_tokens: int | None = None,
     precision: str | None = None,
-    lr: float | None = None,
+    lr: str | None = None,
+    reuse_mode: str | None = None,
+    arms: str | None = None,
+    trainable: str | None = None,
+    optimizer: str | None = None,
+    clip: float | None = None,
+    batch: int | None = None,
+    long: str | None = None,
     protocol: str | None = None,
     select_timeout: float | None = None,
 ) -> Suite:
@@ -111,7 +163,8 @@ def resolve_suite(
     specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
     base = load_suite(str(config) if config is not None else suite)
     shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
-    if any(value is not None for value in shape):
+    training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
+    if any(value is not None for value in (*shape, *training)):
         # What the suite says of itself no longer holds.
         base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
     return (
@@ -124,10 +177,20 @@ def resolve_suite(
             budgets=parse_numbers(budgets, "budget") if budgets is not None else None,
             reuse=parse_numbers(reuse, "reuse interval") if reuse is not None else None,
             grouping=grouping,
+            reuse_mode=parse_names(reuse_mode),
+            arms=parse_names(arms),
             timeout_s=select_timeout,
         )
         .with_changes("model", name=model, max_tokens=max_tokens, precision=precision)
-        .with_changes("finetune", lr=lr)
+        .with_changes(
+            "finetune",
+            lr=parse_rates(lr) if lr is not None else None,
+            optimizer=optimizer,
+            trainable=trainable,
+            clip=clip,
+            batch=batch,
+            long=long,
+        )
         .with_changes("score", protocol=protocol)
     )
 
@@ -148,4 +211,4 @@ def default_output(name: str) -> Path:
     return next(path for path in candidates if not (path / MANIFEST).exists() or (path / DOCUMENTS).exists())
 
 
-__all__ = ["default_output", "parse_names", "parse_numbers", "resolve_suite"]
+__all__ = ["default_output", "parse_names", "parse_numbers", "parse_rates", "resolve_suite"]

@@ -28,15 +28,24 @@ def sweep(
     budgets: options.Budgets = None,
     reuse: options.ReuseFlag = None,
     reuse_grouping: options.Grouping = None,
+    reuse_mode: options.ReuseMode = None,
+    arms: options.Arms = None,
     seed: options.Seed = None,
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
     max_tokens: options.MaxTokens = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate.")] = None,
+    lr: options.LearningRate = None,
+    optimizer: options.OptimizerName = None,
+    trainable: options.Trainable = None,
+    clip: options.Clip = None,
+    batch: options.BatchSize = None,
+    long: options.Long = None,
     protocol: Annotated[str | None, typer.Option("--bpb-protocol", help="window or document.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, tf32 or bf16.")] = None,
+    backend: options.Backend = "auto",
+    lanes: options.Lanes = 1,
     picks: Annotated[
         Path | None, typer.Option("--picks", help="Finetune from the picks in this folder; select nothing.")
     ] = None,
@@ -74,11 +83,18 @@ def sweep(
         max_tokens=max_tokens,
         precision=precision,
         lr=lr,
+        reuse_mode=reuse_mode,
+        arms=arms,
+        trainable=trainable,
+        optimizer=optimizer,
+        clip=clip,
+        batch=batch,
+        long=long,
         protocol=protocol,
         select_timeout=select_timeout,
     )
     folder = output or options.default_output(resolved.name)
-    request = Request(resolved, folder, limit, device, picks, tuple(sys.argv[1:]))
+    request = Request(resolved, folder, limit, device, picks, tuple(sys.argv[1:]), backend, lanes)
     if dry_run:
         _show_plan(request)
         return
@@ -136,7 +152,8 @@ def _show_plan(request: Request) -> None:
         budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
         cells = sum(cell.job == job for cell in plan.cells)
         kind = "control" if job.control else "strategy"
-        console.print(f"{kind} {job.label} ({job.distribution}): budgets {budgets}; reuse {reuse}; {cells} cells")
+        source = job.distribution or "the untouched model"
+        console.print(f"{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")
     console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go")
     if seconds is None:
         console.print("time: unknown until the model is here")

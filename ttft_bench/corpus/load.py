@@ -12,8 +12,8 @@ from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
 from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
 from ttft_bench.registry.installed import CORPORA, entries, entry
-from ttft_bench.registry.specs import nearest
 from ttft_bench.seeds import derive_seed
+from ttft_bench.specs import nearest
 from ttft_bench.text import printable
 
 Note = Callable[[str], None]

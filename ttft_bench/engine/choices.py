@@ -5,6 +5,10 @@ from __future__ import annotations
 from ttft_bench.errors import UsageError
 
 GROUPINGS = ("runs", "global")
+REUSE_MODES = ("cached", "skip", "scale-lr", "weighted-loss")
+ARMS = ("finetune", "none", "in-context", "in-context+finetune")
+LONG = ("truncate", "chunk")
+BACKENDS = ("auto", "eager", "compiled")
 PRECISIONS = ("fp32", "tf32", "bf16")
 PROTOCOLS = ("window", "document")
 
@@ -19,4 +23,4 @@ def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
 
 
-__all__ = ["GROUPINGS", "PRECISIONS", "PROTOCOLS", "check_choice"]
+__all__ = ["ARMS", "BACKENDS", "GROUPINGS", "LONG", "PRECISIONS", "PROTOCOLS", "REUSE_MODES", "check_choice"]

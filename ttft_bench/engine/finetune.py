@@ -3,7 +3,7 @@
 A prompt's life::
 
     engine = Engine(model, Settings())
-    engine.warm_up(sequence)
+    engine.warm_up([sequence])
     with engine.adaptation(seed) as adaptation:
         adaptation.advance(steps[:4], sequences)     # timed
         bits = score(model, target)                  # not timed here
@@ -11,49 +11,29 @@ A prompt's life::
     # the weights are bit for bit what they were, also if something raised
 
 Adam as in HullFT (arXiv 2605.30337) and SIFT (arXiv 2410.08020): lr 5e-5, betas (.9, .999), eps 1e-8,
-no decay, clipping or schedule, batch 1, a fresh optimizer state for every prompt.
+no decay, clipping or schedule, batch 1, a fresh optimizer state for every prompt. How a step is executed
+is the backend's business: :mod:`ttft_bench.engine.eager` is the short one to read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
+from ttft_bench.engine.backend import Backend, open_backend, warn_fallback
 from ttft_bench.engine.clock import Stopwatch
-from ttft_bench.engine.model import LanguageModel, Snapshot
-from ttft_bench.engine.schedule import Step
-from ttft_bench.errors import NonFiniteError, UsageError
+from ttft_bench.engine.eager import EagerBackend
+from ttft_bench.engine.model import LanguageModel
+from ttft_bench.engine.schedule import Step, parts_of
+from ttft_bench.engine.settings import Settings, check_lr
+from ttft_bench.errors import BackendError, NonFiniteError
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How to finetune.
-
-    Attributes:
-        lr: learning rate.
-        betas: Adam's decay rates.
-        eps: Adam's epsilon.
-        dropout: train with the model's dropout on (drawn from a seed of its own); off by default.
-    """
-
-    lr: float = 5e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    dropout: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.lr < float("inf"):
-            raise UsageError(f"lr must be a finite number above 0, got {self.lr}")
-
-    def describe(self) -> str:
-        """The optimizer as a result row names it."""
-        betas = ",".join(f"{beta:g}" for beta in self.betas)
-        return f"adam[betas={betas};eps={self.eps:g}{';dropout=on' if self.dropout else ''}]"
+#: What a step trains on: item -> int64 token ids, shape (T,), T >= 2, on the model's device.
+Sequences = Mapping[Any, torch.Tensor]
 
 
 @dataclass
@@ -61,6 +41,7 @@ class Adaptation:
     """A finetuning run under way.
 
     Attributes:
+        lr: learning rate of the run.
         steps: optimizer steps taken so far.
         fresh_steps: how many of them computed a gradient.
         losses: mean cross-entropy in nats per token of every fresh step.
@@ -68,29 +49,33 @@ class Adaptation:
 
     engine: Engine
     clock: Stopwatch
+    lr: float
     steps: int = 0
     fresh_steps: int = 0
     losses: list[float] = field(default_factory=list)
+    _batches: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def finetune_s(self) -> float:
         """Seconds spent in training steps so far."""
         return self.clock.seconds
 
-    def advance(self, steps: Sequence[Step[Any]], sequences: Mapping[Any, torch.Tensor]) -> None:
+    def advance(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Take steps.
 
         Args:
             steps: the next part of the schedule.
-            sequences: item -> int64 token ids, shape (T,), T >= 2, on the model's device.
+            sequences: of every item that the steps name.
 
         Raises:
             NonFiniteError: a loss is NaN or infinite.
         """
         if steps and not steps[0].fresh and self.steps == 0:
             raise ValueError("the first step has no gradient to reuse")
+        new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
+        self._batches.update(self.engine.prepare(new, sequences, begun=self.steps > 0))
         with self.clock.running():
-            losses = self.engine._train(steps, sequences)
+            losses = self.engine.train(steps, self._batches, self.lr)
             self.steps += len(steps)
             self.fresh_steps += len(losses)
             # One read-back per call: reading each loss as it comes would stall the device every step.
@@ -105,32 +90,43 @@ class Adaptation:
 
 
 class Engine:
-    """Finetunes one model again and again, from the same weights each time. Not re-entrant."""
+    """Finetunes one model again and again, from the same weights each time. Not re-entrant.
 
-    def __init__(self, model: LanguageModel, settings: Settings | None = None) -> None:
+    Args:
+        model: what to finetune.
+        settings: how.
+        backend: auto | eager | compiled; auto is compiled on CUDA and eager elsewhere.
+        options: of the compiled backend.
+        like: an engine of a copy of the model; what it compiled is used here too.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: Settings | None = None,
+        *,
+        backend: str = "auto",
+        options: Any = None,
+        like: Engine | None = None,
+    ) -> None:
         self.model = model
         self.settings = settings or Settings()
-        self.parameters = [p for p in model.module.parameters() if p.requires_grad]
-        self.snapshot = Snapshot(model.module)
-        self.optimizer = torch.optim.Adam(
-            self.parameters,
-            lr=self.settings.lr,
-            betas=self.settings.betas,
-            eps=self.settings.eps,
-            fused=model.device.type in ("cpu", "cuda"),
-        )
+        shared = like.backend if like is not None else None
+        self.backend: Backend = open_backend(backend, model, self.settings, options, shared)
         self.restore_s = 0.0
         self._busy = False
 
     @contextmanager
-    def adaptation(self, seed: int = 0) -> Iterator[Adaptation]:
+    def adaptation(self, seed: int = 0, lr: float | None = None) -> Iterator[Adaptation]:
         """Open a finetuning run; on exit the weights and the optimizer state are as before.
 
         Args:
             seed: of the dropout masks; nothing else is random. The global generators are left as found.
+            lr: learning rate of this run; the settings' if not given.
         """
         if self._busy:
             raise RuntimeError("an Engine runs one adaptation at a time")
+        check_lr(self.settings.lr if lr is None else lr)
         self._busy = True
         with ExitStack() as stack:
             if self.settings.dropout:
@@ -138,57 +134,65 @@ class Engine:
                 stack.enter_context(torch.random.fork_rng(devices=devices))
                 torch.manual_seed(seed)
             try:
-                yield Adaptation(self, Stopwatch(self.model.device))
+                yield Adaptation(self, Stopwatch(self.model.device), self.settings.lr if lr is None else lr)
             finally:
                 self._restore()
                 self._busy = False
 
-    def warm_up(self, sequence: torch.Tensor) -> float:
-        """Run every path once on ``sequence`` so that no clock sees a first call.
+    @contextmanager
+    def adapted(self, steps: Sequence[Step[Any]], sequences: Sequences, seed: int = 0) -> Iterator[Any]:
+        """The adapted ``transformers`` module, for scoring or ``generate``; restored on exit."""
+        with self.adaptation(seed) as adaptation:
+            adaptation.advance(steps, sequences)
+            yield self.model.module
+
+    def warm_up(self, sequences: Sequence[torch.Tensor]) -> float:
+        """Build and run every path in every shape so that no clock sees a first call.
+
+        Args:
+            sequences: what the runs will train on; of every shape the longest is taken.
 
         Returns:
-            Seconds of one fresh step, for estimates.
+            Seconds of one fresh step on the longest, for estimates.
         """
-        fresh, reused = Step[Hashable](0, fresh=True), Step[Hashable](0, fresh=False)
+        items = dict(enumerate(self.backend.representatives(sequences)))
+        fresh = [Step[Hashable](item, fresh=True) for item in items]
         with self.adaptation() as adaptation:
-            # Two fresh steps: the second still pays for memory that the first one touched and freed.
-            adaptation.advance([fresh, reused, fresh], {0: sequence})
+            # Two rounds: the second still pays for memory that the first one touched and freed.
+            adaptation.advance([*fresh, Step(fresh[-1].item, fresh=False), *fresh], items)
             before = adaptation.finetune_s
-            adaptation.advance([fresh], {0: sequence})
+            adaptation.advance(fresh[-1:], items)
             return adaptation.finetune_s - before
 
-    def _train(self, steps: Sequence[Step[Any]], sequences: Mapping[Any, torch.Tensor]) -> list[torch.Tensor]:
-        losses = []
-        self.model.module.train(self.settings.dropout)
+    def prepare(self, items: Iterable[Any], sequences: Sequences, *, begun: bool = False) -> dict[Any, Any]:
+        """Item -> what the backend trains on; where it cannot be built, the engine turns eager for good."""
+        parts = {item: [sequences[part] for part in parts_of(item)] for item in items}
         try:
-            for step in steps:
-                if step.fresh:
-                    # Zeroed in place, not freed: allocating half a gigabyte anew costs more than clearing it.
-                    self.optimizer.zero_grad(set_to_none=False)
-                    loss = self._loss(sequences[step.item])
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    losses.append(loss.detach())
-                # A reused step applies the gradient that is still in place: no copy is ever made.
-                self.optimizer.step()
-        finally:
-            self.model.module.eval()
-        return losses
+            return {item: self.backend.prepare(group) for item, group in parts.items()}
+        except BackendError as error:
+            self.backend.restore()
+            warn_fallback(error)
+            eager = EagerBackend(self.model, self.settings)
+            eager.compile_s, self.backend = self.backend.compile_s, eager
+            if begun:  # the steps taken so far are lost with the backend that took them
+                raise
+            return {item: eager.prepare(group) for item, group in parts.items()}
 
-    def _loss(self, sequence: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of every token but the first, unpadded."""
-        with self.model.autocast():
-            logits = self.model.module(input_ids=sequence[None, :-1], use_cache=False).logits
-        return cross_entropy(logits[0].float(), sequence[1:])
+    def train(self, steps: Sequence[Step[Any]], batches: Mapping[Any, Any], lr: float) -> list[torch.Tensor]:
+        """The steps themselves; the losses of the fresh ones stay on the device."""
+        losses = []
+        for step in steps:
+            if step.fresh:
+                losses.append(self.backend.gradient(batches[step.item], step.loss_weight))
+            # A step that is not fresh applies the gradient that is still in place.
+            self.backend.update(lr * step.lr_scale)
+        return losses
 
     def _restore(self) -> None:
         clock = Stopwatch(self.model.device)
         with clock.running():
-            self.snapshot.restore()
-            for state in self.optimizer.state.values():
-                for value in state.values():
-                    if torch.is_tensor(value):
-                        value.zero_()
+            self.backend.restore()
         self.restore_s = clock.seconds
 
 
-__all__ = ["Adaptation", "Engine", "Settings"]
+__all__ = ["Adaptation", "Engine", "Sequences", "Settings"]

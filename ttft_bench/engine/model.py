@@ -51,10 +51,11 @@ class LanguageModel:
 
 
 class Snapshot:
-    """A copy, on the same device, of every parameter and buffer of a module."""
+    """A copy, on the same device, of every trainable parameter and every buffer of a module."""
 
     def __init__(self, module: torch.nn.Module) -> None:
-        self._live = [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]
+        trained = (parameter for parameter in module.parameters() if parameter.requires_grad)
+        self._live = [tensor.detach() for tensor in (*trained, *module.buffers())]
         self._kept = [tensor.clone() for tensor in self._live]
 
     def restore(self) -> None:

@@ -16,6 +16,7 @@ A head stays unscored only where the tokenizer offers no token to start from (se
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,23 @@ def training_sequence(model: LanguageModel, text: str, max_tokens: int) -> torch
     return torch.tensor(sequence, dtype=torch.int64, device=model.device)
 
 
+def training_chunks(model: LanguageModel, text: str, max_tokens: int) -> list[torch.Tensor]:
+    """All of a text as sequences to train on, each like one of :func:`training_sequence`, none overlapping.
+
+    TTT-NN (arXiv 2305.18466) takes one step per chunk of a long neighbour. A last chunk in which nothing could be
+    predicted is left out.
+
+    Raises:
+        ModelError: fewer than two tokens in all.
+    """
+    tokens, _ = tokenize(model, text)
+    head = [] if model.start_id is None else [model.start_id]
+    room = _context(model, max_tokens) - len(head)
+    parts = [head + tokens[start : start + room] for start in range(0, len(tokens), room)]
+    chunks = [torch.tensor(part, dtype=torch.int64, device=model.device) for part in parts if len(part) >= 2]
+    return chunks or [training_sequence(model, text, max_tokens)]
+
+
 def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str = "window") -> Target:
     """Prepare ``text`` for :func:`score`.
 
@@ -117,8 +135,13 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
     )
 
 
-def score(model: LanguageModel, target: Target) -> float:
+def score(model: LanguageModel, target: Target, context: Any = None) -> float:
     """Bits per byte of ``target`` under the model's present weights.
+
+    Args:
+        model: the model.
+        target: of :func:`make_target`.
+        context: what :func:`ttft_bench.engine.context.read_context` kept of the documents before it.
 
     Raises:
         NonFiniteError: the model's probabilities are NaN or zero.
@@ -128,7 +151,11 @@ def score(model: LanguageModel, target: Target) -> float:
     with torch.inference_mode():
         for window in target.windows:
             with model.autocast():
-                logits = module(input_ids=window.tokens[None, :-1], use_cache=False).logits
+                inputs = window.tokens[None, :-1]
+                if context is None:
+                    logits = module(input_ids=inputs, use_cache=False).logits
+                else:  # a copy: every window is read after the same context
+                    logits = module(input_ids=inputs, past_key_values=deepcopy(context), use_cache=True).logits
             scored = logits[0, -window.scored :].float()
             total += cross_entropy(scored, window.tokens[-window.scored :], reduction="sum").double()
     bits = float(total) / math.log(2)
@@ -210,4 +237,4 @@ def _decode(model: LanguageModel, tokens: list[int]) -> str:
     return str(model.tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
-__all__ = ["Target", "Window", "make_target", "score", "tokenize", "training_sequence"]
+__all__ = ["Target", "Window", "make_target", "score", "tokenize", "training_chunks", "training_sequence"]

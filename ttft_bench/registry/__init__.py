@@ -27,8 +27,8 @@ from ttft_bench.registry.installed import (
     import_failure,
     kind_of,
 )
-from ttft_bench.registry.specs import Spec, fit_parameters, parse_specs
 from ttft_bench.selector import Selector
+from ttft_bench.specs import Spec, fit_parameters, parse_specs
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ttft_bench.errors import DuplicateNameError, UnknownPluginError
-from ttft_bench.registry.specs import nearest
+from ttft_bench.specs import nearest
 
 SELECTORS = "ttft_bench.selectors"
 CORPORA = "ttft_bench.corpora"

@@ -18,6 +18,7 @@ from ttft_bench.report.stats import (
     estimate,
     is_measured,
     per_prompt_quality,
+    settle_rates,
 )
 
 #: Finetuning on random corpus documents: what any finetuning gives, chosen or not.
@@ -33,6 +34,11 @@ UNIFORM_COLUMNS = (
     "device",
     "max_tokens",
     "pool_k",
+    "optimizer",
+    "trainable",
+    "long",
+    "backend",
+    "lanes",
 )
 
 
@@ -128,6 +134,7 @@ class Analysis:
 
 def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
     """Compute the analysis of result rows; every key of the manifest is optional."""
+    rows = settle_rates(rows)
     controls = control_labels(manifest)
     groups = aggregate(rows, controls)
     prompts = frozenset(str(row.get("prompt_id")) for row in rows)
@@ -165,7 +172,7 @@ def _comparable(groups: Sequence[Group], prompts: frozenset[str]) -> tuple[Group
 
 
 def _series(groups: Sequence[Group], rows: Sequence[Row]) -> tuple[Series, ...]:
-    lines: defaultdict[tuple[str, int, str, str], list[Group]] = defaultdict(list)
+    lines: defaultdict[tuple[Any, ...], list[Group]] = defaultdict(list)
     for group in groups:
         lines[group.key.series].append(group)
     by_key: defaultdict[Key, list[Row]] = defaultdict(list)

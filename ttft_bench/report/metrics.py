@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ttft_bench.sweep.schema import COST_COLUMNS
+from ttft_bench.sweep.schema import COST_COLUMNS, EXTRA_COST_COLUMNS
 
 Direction = Literal["lower", "higher"]
 
@@ -64,4 +64,14 @@ def better_corner(x: Metric, y: Metric) -> str:
     return f"{vertical} {horizontal} is better"
 
 
-__all__ = ["COST", "COST_COLUMNS", "QUALITY", "STAGES", "TIME_KEYS", "Direction", "Metric", "better_corner"]
+__all__ = [
+    "COST",
+    "COST_COLUMNS",
+    "EXTRA_COST_COLUMNS",
+    "QUALITY",
+    "STAGES",
+    "TIME_KEYS",
+    "Direction",
+    "Metric",
+    "better_corner",
+]

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ttft_bench.report.metrics import COST, COST_COLUMNS, QUALITY, TIME_KEYS, Metric
+from ttft_bench.report.metrics import COST, COST_COLUMNS, EXTRA_COST_COLUMNS, QUALITY, TIME_KEYS, Metric
 
 #: Below this many prompts the order of means is mostly chance: intervals are printed, no ranking.
 MIN_PROMPTS_TO_RANK = 30
@@ -40,6 +40,8 @@ class Key:
     reuse_interval: int
     reuse_grouping: str
     reuse_mode: str
+    arm: str = "finetune"
+    lr: float | None = None
 
     @classmethod
     def of(cls, row: Row) -> Key:
@@ -50,17 +52,22 @@ class Key:
             reuse_interval=int(number(row, "reuse_interval") or 1),
             reuse_grouping=str(row.get("reuse_grouping") or ""),
             reuse_mode=str(row.get("reuse_mode") or ""),
+            arm=str(row.get("arm") or "finetune"),
+            lr=number(row, "lr"),
         )
 
     @property
-    def series(self) -> tuple[str, int, str, str]:
+    def series(self) -> tuple[str, int, str, str, str, float]:
         """The key without its budget: the points of one line."""
-        return (self.strategy, self.reuse_interval, self.reuse_grouping, self.reuse_mode)
+        reuse = (self.reuse_interval, self.reuse_grouping, self.reuse_mode)
+        return (self.strategy, *reuse, self.arm, self.lr or 0.0)
 
     @property
     def reuse(self) -> str:
         """Reuse in a word: ``1`` is off; the defaults (runs, cached) go without saying."""
-        extras = [word for word in (self.reuse_grouping, self.reuse_mode) if word not in ("", "runs", "cached")]
+        words = (self.reuse_grouping, self.reuse_mode, self.arm)
+        extras = [word for word in words if word not in ("", "runs", "cached", "finetune")]
+        extras += [f"lr={self.lr:g}"] if self.lr is not None else []
         return " ".join([str(self.reuse_interval), *extras])
 
     def __str__(self) -> str:
@@ -135,8 +142,9 @@ def is_measured(row: Row) -> bool:
 
 
 def total_seconds(row: Row) -> float | None:
-    """What a user waits for: the sum of the cost columns, None if one is missing."""
+    """What a user waits for: the sum of the cost columns, None if one is missing that every row has."""
     parts = [number(row, column) for column in COST_COLUMNS]
+    parts += [value for column in EXTRA_COST_COLUMNS if (value := number(row, column)) is not None]
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 
@@ -191,6 +199,13 @@ def corpus_ratio(rows: Sequence[Row]) -> float | None:
     return 100 * after / before if before > 0 else None
 
 
+def settle_rates(rows: Sequence[Row]) -> list[Row]:
+    """Leave out of the rows a learning rate that is the same for all: it tells no two settings apart."""
+    if len({row.get("lr") for row in rows} - {None}) > 1:
+        return list(rows)
+    return [{**row, "lr": None} for row in rows]
+
+
 def aggregate(rows: Iterable[Row], controls: frozenset[str] = frozenset()) -> tuple[Group, ...]:
     """Group rows by setting; strategies in alphabetical order (never by result), controls last."""
     members: defaultdict[Key, list[Row]] = defaultdict(list)
@@ -240,6 +255,7 @@ __all__ = [
     "is_measured",
     "number",
     "per_prompt_quality",
+    "settle_rates",
     "spread",
     "total_seconds",
 ]

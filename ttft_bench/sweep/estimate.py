@@ -32,10 +32,9 @@ def estimate_seconds(plan: Plan, request: Request) -> float | None:
     device = resolve_device(request.device)
     operations = _OPERATIONS_PER_WEIGHT * count_weights(folder) * request.suite.model.max_tokens
     per_step = operations / (_EFFICIENCY[device.type] * matrix_rate(device.type))
-    todo = [cell for cell in plan.cells if cell.cell_id not in plan.done]
-    steps = sum(
-        {(cell.prompt_id, cell.job.label, cell.budget, cell.reuse.interval): cell.budget for cell in todo}.values()
-    )
+    todo = [cell for cell in plan.cells if cell.cell_id not in plan.done and cell.trains]
+    runs = {(cell.prompt_id, cell.job.label, cell.budget, cell.reuse, cell.lr): cell.budget for cell in todo}
+    steps = sum(runs.values())
     return per_step * steps
 
 

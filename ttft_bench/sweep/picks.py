@@ -163,6 +163,7 @@ def _record(answer: Answer, problem: Problem, job: Job, prompt_id: str, budget: 
         "status": answer.status,
         "reason": answer.reason,
         "document_ids": [int(problem.ids[position]) for position in positions],
+        "positions": [int(position) for position in positions],
         **values,
     }
 

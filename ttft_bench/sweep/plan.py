@@ -1,22 +1,29 @@
 """The plan, as pure data: which cells a run has, and which finetuning tasks serve them.
 
-A *cell* is one result row: prompt x strategy x budget x reuse. A *task* is one finetuning run. A cell whose
-schedule of steps is the beginning of another's rides along with it: that is how one run serves all budgets
-of a nested strategy, and how a reuse interval that changes nothing costs nothing.
+A *cell* is one result row: prompt x strategy x budget x arm x learning rate x reuse. A *task* is one finetuning
+run. A cell whose schedule of steps is the beginning of another's rides along with it: that is how one run serves
+all budgets of a nested strategy, and how a reuse interval that changes nothing costs nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ttft_bench.engine.choices import ARMS
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
+from ttft_bench.engine.settings import Settings
 from ttft_bench.errors import BrokenPluginError, UsageError
 from ttft_bench.sweep.schema import SCHEMA_VERSION
 from ttft_bench.sweep.suite import Suite
+
+#: Turns picked documents into what the steps of a schedule train on: chunks, batches.
+Arrange = Callable[[Sequence[int]], Sequence[Hashable]]
+#: Label of the rows of the untouched model.
+BASE = "none"
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Job:
         budgets: budgets it is run at, ascending.
         reuse: reuse intervals it is run at, ascending.
         control: whether it is a control rather than a contestant.
+        arms: what is done with its picks.
     """
 
     label: str
@@ -40,17 +48,25 @@ class Job:
     budgets: tuple[int, ...]
     reuse: tuple[int, ...]
     control: bool = False
+    arms: tuple[str, ...] = ("finetune",)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One result row to be."""
+    """One result row to be; ``lr`` is None where nothing is trained."""
 
     prompt_id: str
     job: Job
     budget: int
     reuse: Reuse
     cell_id: str
+    arm: str = "finetune"
+    lr: float | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether its arm takes training steps."""
+        return self.lr is not None
 
 
 @dataclass(frozen=True)
@@ -58,12 +74,19 @@ class Task:
     """One finetuning run: its steps, and the cells that are served after so many of them."""
 
     prompt_id: str
-    steps: tuple[Step[int], ...]
+    steps: tuple[Step[Any], ...]
     checkpoints: Mapping[int, tuple[Cell, ...]]
+    lr: float | None = None
 
 
 def make_cells(
-    prompt_ids: Sequence[str], jobs: Sequence[Job], grouping: str, identity: Mapping[str, Any]
+    prompt_ids: Sequence[str],
+    jobs: Sequence[Job],
+    grouping: str,
+    identity: Mapping[str, Any],
+    *,
+    modes: Sequence[str] = ("cached",),
+    lrs: Sequence[float] = (Settings.lr,),
 ) -> list[Cell]:
     """Every cell of a run, prompt by prompt.
 
@@ -72,19 +95,31 @@ def make_cells(
         jobs: the strategies.
         grouping: how gradient reuse groups steps.
         identity: everything else that can change a row's bits per byte; it goes into every cell's id.
+        modes: what becomes of steps that share a gradient.
+        lrs: learning rates.
     """
-    # Off is off, whatever the grouping would have been.
-    reuses = {interval: Reuse(interval, grouping if interval > 1 else "runs") for job in jobs for interval in job.reuse}
-    return [
-        Cell(prompt_id, job, budget, reuses[interval], _cell_id(identity, prompt_id, job, budget, reuses[interval]))
-        for prompt_id in prompt_ids
-        for job in jobs
-        for budget in job.budgets
-        for interval in job.reuse
-    ]
+    cells = []
+    for prompt_id in prompt_ids:
+        for job in jobs:
+            # Off is off, whatever grouping and mode would have been.
+            reuses = [
+                reuse
+                for interval in job.reuse
+                for reuse in ([Reuse(interval, grouping, mode) for mode in modes] if interval > 1 else [Reuse()])
+            ]
+            for budget in job.budgets:
+                for arm in job.arms:
+                    trained = "finetune" in arm
+                    for lr in lrs if trained else (None,):
+                        for reuse in reuses if trained else (Reuse(),):
+                            cell_id = _cell_id(identity, prompt_id, job, budget, reuse, arm, lr)
+                            cells.append(Cell(prompt_id, job, budget, reuse, cell_id, arm, lr))
+    return cells
 
 
-def _cell_id(identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int, reuse: Reuse) -> str:
+def _cell_id(
+    identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int, reuse: Reuse, arm: str, lr: float | None
+) -> str:
     facts = {
         **identity,
         "schema": SCHEMA_VERSION,
@@ -94,53 +129,73 @@ def _cell_id(identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int,
         "pool": job.pool,
         "budget": budget,
         "reuse": [reuse.interval, reuse.grouping],
+        "lr": lr,
     }
+    # What is as it always was goes without saying, so that ids stay those of earlier runs.
+    if reuse.mode != "cached":
+        facts["reuse"] = [reuse.interval, reuse.grouping, reuse.mode]
+    if arm != "finetune":
+        facts["arm"] = arm
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-def drop_unchanged(cells: Sequence[Cell], picks: Mapping[tuple[str, str, int], Sequence[int]]) -> list[Cell]:
+def drop_unchanged(
+    cells: Sequence[Cell],
+    picks: Mapping[tuple[str, str, int], Sequence[int]],
+    arrange: Arrange = list,
+) -> list[Cell]:
     """Leave out reuse where it changes none of a strategy's schedules: its rows without reuse say it all.
 
-    Decided per strategy and interval over the whole run, so that the rows of a setting always cover the
+    Decided per strategy and reuse setting over the whole run, so that the rows of a setting always cover the
     same prompts.
     """
     changed = set()
     for cell in cells:
         documents = picks.get((cell.prompt_id, cell.job.label, cell.budget))
-        if documents is not None and build_schedule(documents, cell.reuse) != build_schedule(documents):
-            changed.add((cell.job.label, cell.reuse.interval))
+        if documents is not None and cell.reuse.interval > 1 and (cell.job.label, cell.reuse) not in changed:
+            items = arrange(documents)
+            if build_schedule(items, cell.reuse) != build_schedule(items):
+                changed.add((cell.job.label, cell.reuse))
     return [
         cell
         for cell in cells
-        if cell.reuse.interval == 1 or 1 not in cell.job.reuse or (cell.job.label, cell.reuse.interval) in changed
+        if cell.reuse.interval == 1 or 1 not in cell.job.reuse or (cell.job.label, cell.reuse) in changed
     ]
 
 
-def make_tasks(cells: Iterable[Cell], picks: Mapping[tuple[str, str, int], Sequence[int]]) -> list[Task]:
+def make_tasks(
+    cells: Iterable[Cell],
+    picks: Mapping[tuple[str, str, int], Sequence[int]],
+    arrange: Arrange = list,
+) -> list[Task]:
     """Merge cells into as few finetuning runs as give every cell exactly its own steps.
 
     Args:
         cells: what is still to do.
         picks: (prompt id, job label, budget) -> document ids in training order; cells without an entry
-            are left out.
+            are left out, but for those of the untouched model.
+        arrange: makes training items of documents.
     """
-    by_schedule: dict[tuple[str, tuple[Step[int], ...]], list[Cell]] = {}
+    by_schedule: dict[tuple[str, float | None, tuple[Step[Any], ...]], list[Cell]] = {}
     for cell in cells:
         documents = picks.get((cell.prompt_id, cell.job.label, cell.budget))
-        if documents is not None:
-            by_schedule.setdefault((cell.prompt_id, build_schedule(documents, cell.reuse)), []).append(cell)
-    tasks: list[tuple[str, tuple[Step[int], ...], dict[int, tuple[Cell, ...]]]] = []
+        if documents is not None or cell.arm == "none":
+            steps = build_schedule(arrange(documents or ()), cell.reuse) if cell.trains else ()
+            by_schedule.setdefault((cell.prompt_id, cell.lr, steps), []).append(cell)
+    tasks: list[Task] = []
+    points: list[dict[int, tuple[Cell, ...]]] = []
     # Longest first, so that whatever could carry a schedule is there before it.
-    for (prompt_id, steps), served in sorted(by_schedule.items(), key=lambda item: -len(item[0][1])):
-        for other_prompt, other_steps, checkpoints in tasks:
-            if other_prompt == prompt_id and other_steps[: len(steps)] == steps:
+    for (prompt_id, lr, steps), served in sorted(by_schedule.items(), key=lambda item: -len(item[0][2])):
+        for task, checkpoints in zip(tasks, points, strict=True):
+            if (task.prompt_id, task.lr) == (prompt_id, lr) and task.steps[: len(steps)] == steps:
                 checkpoints[len(steps)] = checkpoints.get(len(steps), ()) + tuple(served)
                 break
         else:
-            tasks.append((prompt_id, steps, {len(steps): tuple(served)}))
-    order = {prompt_id: index for index, prompt_id in enumerate(dict.fromkeys(task[0] for task in tasks))}
-    tasks.sort(key=lambda task: order[task[0]])
-    return [Task(prompt_id, steps, dict(sorted(points.items()))) for prompt_id, steps, points in tasks]
+            points.append({len(steps): tuple(served)})
+            tasks.append(Task(prompt_id, steps, points[-1], lr))
+    order = {prompt_id: index for index, prompt_id in enumerate(dict.fromkeys(task.prompt_id for task in tasks))}
+    tasks.sort(key=lambda task: order[task.prompt_id])
+    return [replace(task, checkpoints=dict(sorted(task.checkpoints.items()))) for task in tasks]
 
 
 def make_jobs(suite: Suite) -> list[Job]:
@@ -154,23 +209,34 @@ def make_jobs(suite: Suite) -> list[Job]:
 
     budgets = tuple(sorted(set(suite.select.budgets)))
     reuse = tuple(sorted(set(suite.select.reuse)))
-    jobs = []
+    arms = picked_arms(suite)
+    jobs: list[Job] = []
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
             _probe_stranger(parsed.name)
             spec = repr(build_selector(str(parsed)))
-            jobs.append(Job(spec, spec, distribution_of(parsed.name), "nearest", budgets, reuse))
+            jobs.append(Job(spec, spec, distribution_of(parsed.name), "nearest", budgets, reuse, arms=arms))
     if not jobs:
         raise UsageError("no strategies: give --strategies, e.g. --strategies hullft,sift,knn")
     for control in suite.controls:
         selector = build_selector(control.strategy)
         distribution = distribution_of(selector.name)
-        jobs.append(Job(control.label, repr(selector), distribution, control.pool, budgets[-1:], (1,), control=True))
+        jobs.append(Job(control.label, repr(selector), distribution, control.pool, budgets[-1:], (1,), True, arms))
     labels = [job.label for job in jobs]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
     return jobs
+
+
+def picked_arms(suite: Suite) -> tuple[str, ...]:
+    """The arms of a suite that do something with picks, in one order."""
+    return tuple(arm for arm in ARMS if arm in suite.select.arms and arm != "none")
+
+
+def base_jobs(suite: Suite) -> list[Job]:
+    """The untouched model as a job without picks, if the suite asks for it."""
+    return [Job(BASE, "", "", "", (0,), (1,), True, ("none",))] if "none" in suite.select.arms else []
 
 
 def _probe_stranger(name: str) -> None:
@@ -186,4 +252,15 @@ def _probe_stranger(name: str) -> None:
         raise BrokenPluginError(f"strategy {name!r} of {item.source} cannot be used: {row.cause}; {row.remedy}")
 
 
-__all__ = ["Cell", "Job", "Task", "drop_unchanged", "make_cells", "make_jobs", "make_tasks"]
+__all__ = [
+    "Arrange",
+    "Cell",
+    "Job",
+    "Task",
+    "base_jobs",
+    "drop_unchanged",
+    "make_cells",
+    "make_jobs",
+    "make_tasks",
+    "picked_arms",
+]

@@ -15,6 +15,7 @@ import ttft_bench
 _PACKAGES = (
     "torch",
     "transformers",
+    "peft",
     "numpy",
     "scipy",
     "cvxpy",

@@ -8,14 +8,11 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.suite import Suite
-
-if TYPE_CHECKING:
-    from ttft_bench.engine.finetune import Settings
 
 #: The part of an identity that belongs to the picks, and goes with them to another folder.
 SELECTION_KEYS = ("suite", "corpus", "train_documents", "embedder", "embedder_fingerprint", "pool_k", "seed")
@@ -36,23 +33,26 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
 
 def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
     """What a finetuned score depends on, apart from the picks and the schedule."""
+    settings = suite.finetune.settings()
+    # What is as it always was goes without saying, so that runs and cell ids stay those of earlier versions.
+    unusual = {
+        key: value
+        for key, value, usual in (
+            ("trainable", settings.trainable, "full"),
+            ("long", suite.finetune.long, "truncate"),
+        )
+        if value != usual
+    }
     return {
+        **unusual,
         "model": suite.model.name,
         "model_fingerprint": model_fingerprint,
         "max_tokens": suite.model.max_tokens,
         "start_token": suite.model.start_token,
         "precision": suite.model.precision,
-        "optimizer": engine_settings(suite).describe(),
-        "lr": suite.finetune.lr,
+        "optimizer": settings.describe(),
         "bpb_protocol": suite.score.protocol,
     }
-
-
-def engine_settings(suite: Suite) -> Settings:
-    """The engine's settings as a suite states them."""
-    from ttft_bench.engine.finetune import Settings
-
-    return Settings(lr=suite.finetune.lr, dropout=suite.finetune.dropout)
 
 
 def open_manifest(
@@ -76,7 +76,7 @@ def open_manifest(
         "plan": {
             "strategies": [job.label for job in jobs if not job.control],
             "controls": [job.label for job in jobs if job.control],
-            "budgets": sorted({budget for job in jobs for budget in job.budgets}),
+            "budgets": sorted({budget for job in jobs if job.spec for budget in job.budgets}),
             "reuse": list(suite.select.reuse),
             "prompts": n_prompts,
             "model": suite.model.name,
@@ -85,6 +85,9 @@ def open_manifest(
             "max_tokens": suite.model.max_tokens,
             "bpb_protocol": suite.score.protocol,
             "lr": suite.finetune.lr,
+            "arms": list(suite.select.arms),
+            "reuse_modes": list(suite.select.reuse_mode),
+            "trainable": suite.finetune.settings().trainable,
             "seed": suite.seed,
             "precision": suite.model.precision,
             "device": device,
@@ -111,4 +114,4 @@ def recorded(folder: Path, manifest: dict[str, Any], stage: str) -> Iterator[Non
         store.write_manifest(folder, manifest)
 
 
-__all__ = ["SELECTION_KEYS", "engine_identity", "engine_settings", "open_manifest", "recorded", "selection_identity"]
+__all__ = ["SELECTION_KEYS", "engine_identity", "open_manifest", "recorded", "selection_identity"]

@@ -30,6 +30,8 @@ class Request:
         device: ``auto``, ``cpu``, ``cuda``, ...
         picks: finetune from the picks of this folder instead of selecting.
         argv: the command line, for the record.
+        backend: how steps are executed: ``auto``, ``eager`` or ``compiled``.
+        lanes: prompts to work on at once on the device.
     """
 
     suite: Suite
@@ -38,6 +40,8 @@ class Request:
     device: str = "auto"
     picks: Path | None = None
     argv: tuple[str, ...] = ()
+    backend: str = "auto"
+    lanes: int = 1
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
-from ttft_bench.sweep.plan import Cell, Job, drop_unchanged, make_cells, make_jobs
+from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
 from ttft_bench.sweep.record import SELECTION_KEYS, engine_identity, open_manifest, recorded, selection_identity
 from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
@@ -49,8 +49,15 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
         jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]
     identity = {**selection, **engine_identity(suite, model)}
-    cells = make_cells(prompts, jobs, suite.select.grouping, identity)
+    jobs = [*jobs, *base_jobs(suite)]
+    cells = _cells(suite, prompts, jobs, identity)
     return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
+
+
+def _cells(suite: Suite, prompts: Sequence[str], jobs: Sequence[Job], identity: Mapping[str, Any]) -> list[Cell]:
+    select = suite.select
+    modes, lrs = tuple(dict.fromkeys(select.reuse_mode)), suite.finetune.lrs
+    return make_cells(prompts, jobs, select.grouping, identity, modes=modes, lrs=lrs)
 
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
@@ -69,11 +76,14 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         KeyboardInterrupt: passed on after everything finished so far is on disk.
         TtftBenchError: nothing sensible can be run; rows of an earlier run stay as they are.
     """
+    from ttft_bench.engine.backend import resolve_backend
     from ttft_bench.engine.model import model_fingerprint, resolve_device
+    from ttft_bench.engine.schedule import make_batches
     from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
-    device = device_label(resolve_device(request.device))
+    target = resolve_device(request.device)
+    device = device_label(target)
     stored = _from_picks(request) if request.picks is not None else None
     if stored is not None:
         request = replace(request, suite=stored.suite)
@@ -84,7 +94,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         engine_part = {
             **engine_identity(suite, model_fingerprint(source)),
             "device": device,
-            "backend": "eager",
+            "backend": resolve_backend(request.backend, target),
         }
         # Checked before anything is spent on a run that could not stand beside the rows already there.
         store.check_identity(request.folder, engine_part)
@@ -96,7 +106,12 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             prompts = _wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
         quality = {key: value for key, value in identity.items() if key not in ("device", "backend")}
-        cells = drop_unchanged(make_cells(prompts, jobs, suite.select.grouping, quality), picks.sequences())
+        jobs = [*jobs, *base_jobs(suite)]
+        cells = drop_unchanged(
+            _cells(suite, prompts, jobs, quality),
+            picks.sequences(),
+            lambda documents: make_batches(documents, suite.finetune.batch),
+        )
         manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
         with recorded(request.folder, manifest, "finetune"):
             finetune_cells(request, source, cells, picks, manifest, reporter)
@@ -195,6 +210,7 @@ def _from_picks(request: Request) -> _Stored:
             tuple(sorted({*before, record["budget"]})),
             (1,) if control else reuse,
             control,
+            picked_arms(request.suite),
         )
     if not any(not job.control for job in found.values()):
         there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from ttft_bench.engine.clock import Stopwatch
+from ttft_bench.engine.context import fit_context, read_context
 from ttft_bench.engine.finetune import Adaptation, Engine
 from ttft_bench.engine.model import LanguageModel
-from ttft_bench.engine.score import Target, make_target, score, training_sequence
+from ttft_bench.engine.schedule import parts_of
+from ttft_bench.engine.score import Target, make_target, score
 from ttft_bench.errors import CellError, DataError
 from ttft_bench.seeds import derive_seed
+from ttft_bench.sweep.items import Items
 from ttft_bench.sweep.picks import Picks
 from ttft_bench.sweep.plan import Cell, Task
-from ttft_bench.sweep.schema import make_row
+from ttft_bench.sweep.rows import cell_row, classify, nearest_documents
 
 WriteRow = Callable[[dict[str, Any]], None]
-#: Called after every task with the number of steps it took.
-OnTask = Callable[[int], None]
 
 
 @dataclass
@@ -31,8 +32,8 @@ class Runner:
     Attributes:
         engine: the finetuning engine.
         picks: what was selected, with the texts.
+        items: makes token sequences of what steps train on.
         constants: columns that are the same in every row of the run.
-        max_tokens: token limit of training sequences and scored windows.
         protocol: bits-per-byte protocol.
         seed: of the run.
         write: receives each finished row.
@@ -40,8 +41,8 @@ class Runner:
 
     engine: Engine
     picks: Picks
+    items: Items
     constants: Mapping[str, Any]
-    max_tokens: int
     protocol: str
     seed: int
     write: WriteRow
@@ -53,30 +54,29 @@ class Runner:
         return self.engine.model
 
     def warm_up(self, tasks: Sequence[Task]) -> float:
-        """Run every path once, untimed, on the longest document.
+        """Run every path once, untimed, in every shape that the tasks have.
 
         Returns:
             Seconds of one step on a document of mean length, for an estimate.
         """
-        lengths = {}
-        for item in {step.item for task in tasks for step in task.steps}:
+        sequences: dict[Any, torch.Tensor] = {}
+        parts = [part for task in tasks for step in task.steps for part in parts_of(step.item)]
+        for part in dict.fromkeys(parts):
             # A document that cannot be trained on is its own row's problem, not the warm-up's.
             with contextlib.suppress(DataError):
-                lengths[item] = len(self._sequence(item))
-        if not lengths:
-            return 0.0
-        longest = self._sequence(max(lengths, key=lambda item: lengths[item]))
+                sequences[part] = self.items.sequence(part)
         step_s = 0.0
         # What fails here fails again in the tasks, where it becomes rows with a reason.
-        with contextlib.suppress(CellError, RuntimeError, MemoryError):
-            step_s = self.engine.warm_up(longest)
         with contextlib.suppress(DataError, CellError, RuntimeError, MemoryError):
-            self._prepare_prompt(tasks[0].prompt_id)
-        steps = [lengths.get(step.item, 0) for task in tasks for step in task.steps]
-        return step_s * sum(steps) / len(steps) / len(longest)
-
-    def _sequence(self, item: int) -> torch.Tensor:
-        return training_sequence(self.model, self.picks.texts[item], self.max_tokens)
+            target, _ = self._prepare_prompt(tasks[0].prompt_id)
+            cells = (cell for task in tasks for group in task.checkpoints.values() for cell in group)
+            self._score_after(next((found for cell in cells if (found := self._context_of(cell))), ()), target)
+        if not sequences:
+            return 0.0
+        with contextlib.suppress(CellError, RuntimeError, MemoryError):
+            step_s = self.engine.warm_up(list(sequences.values()))
+        lengths = [len(sequences[part]) if part in sequences else 0 for part in parts]
+        return step_s * sum(lengths) / len(lengths) / max(lengths)
 
     def write_unselected(self, cells: Sequence[Cell]) -> None:
         """Write the rows of cells whose selection failed."""
@@ -97,98 +97,83 @@ class Runner:
         seed = derive_seed("finetune", task.prompt_id, self.seed)
         try:
             target, before = self._prepare_prompt(task.prompt_id)
-            documents = dict.fromkeys(step.item for step in task.steps)
-            sequences = {item: self._sequence(item) for item in documents}
+            sequences = self.items.sequences([step.item for step in task.steps])
             self._reset_peak()
-            with self.engine.adaptation(seed) as adaptation:
+            with self.engine.adaptation(seed, task.lr) as adaptation:
                 done = 0
                 for count, cells in task.checkpoints.items():
                     adaptation.advance(task.steps[done:count], sequences)
                     done = count
-                    rows.extend(self._measure(cells, adaptation, target, before))
-                    waiting = [cell for cell in waiting if cell not in cells]
+                    for cell, figures in self._score(cells, target):
+                        rows.append(self._measured(cell, adaptation, target, before, figures))
+                        waiting.remove(cell)
         except (CellError, DataError, RuntimeError, MemoryError) as error:
-            status, reason = _classify(error)
+            status, reason = classify(error)
             if status == "oom" and self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
             rows.extend(self._row(cell, status=status, reason=reason) for cell in waiting)
         finally:
             for row in rows:
-                if row["status"] == "ok":
+                if row["status"] == "ok" and row["steps"]:
                     row["restore_s"] = self.engine.restore_s
                 self.write(row)
 
     def _prepare_prompt(self, prompt_id: str) -> tuple[Target, float]:
         if prompt_id not in self._base:
             text = self.picks.prompts[prompt_id]["text"]
-            target = make_target(self.model, text, self.max_tokens, self.protocol)
+            target = make_target(self.model, text, self.items.max_tokens, self.protocol)
             self._base[prompt_id] = (target, score(self.model, target))
         return self._base[prompt_id]
 
-    def _measure(
-        self, cells: Sequence[Cell], adaptation: Adaptation, target: Target, before: float
-    ) -> list[dict[str, Any]]:
-        clock = Stopwatch(self.model.device)
+    def _score(self, cells: Sequence[Cell], target: Target) -> Iterator[tuple[Cell, dict[str, Any]]]:
+        """Score the prompt once for every way in which these cells want it, all under the present weights."""
+        found: dict[tuple[int, ...], dict[str, Any]] = {}
+        for cell in cells:
+            documents = self._context_of(cell)
+            if documents not in found:
+                found[documents] = self._score_after(documents, target)
+            yield cell, found[documents]
+
+    def _context_of(self, cell: Cell) -> tuple[int, ...]:
+        if "in-context" not in cell.arm:
+            return ()
+        return tuple(nearest_documents(self.picks.records[cell.prompt_id, cell.job.label, cell.budget]))
+
+    def _score_after(self, documents: Sequence[int], target: Target) -> dict[str, Any]:
+        """Score the prompt, with ``documents`` (nearest first) before it if there are any."""
+        clock, reading = Stopwatch(self.model.device), Stopwatch(self.model.device)
+        kept, figures = None, {}
+        if documents:
+            context = fit_context(self.model, target, self.items.documents(documents))
+            with reading.running():
+                kept = read_context(self.model, context)
+            figures = {"context_s": reading.seconds, "n_in_context": context.n_documents}
         with clock.running():
-            after = score(self.model, target)
-        return [
-            self._row(
-                cell,
-                status="ok",
-                reason=self.picks.records[cell.prompt_id, cell.job.label, cell.budget]["reason"],
-                bpb_before=before,
-                bpb_after=after,
-                bpb_pct=100.0 * after / before,
-                bytes_scored=target.n_bytes,
-                tokens_scored=target.n_tokens,
-                finetune_s=adaptation.finetune_s,
-                score_s=clock.seconds,
-                steps=adaptation.steps,
-                fresh_steps=adaptation.fresh_steps,
-                peak_mib=self._peak_mib(),
-            )
-            for cell in cells
-        ]
+            after = score(self.model, target, kept)
+        return {**figures, "bpb_after": after, "score_s": clock.seconds}
+
+    def _measured(
+        self, cell: Cell, adaptation: Adaptation, target: Target, before: float, figures: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        record = self.picks.records.get((cell.prompt_id, cell.job.label, cell.budget), {})
+        return self._row(
+            cell,
+            status="ok",
+            reason=record.get("reason", ""),
+            bpb_before=before,
+            bpb_pct=100.0 * figures["bpb_after"] / before,
+            bytes_scored=target.n_bytes,
+            tokens_scored=target.n_tokens,
+            finetune_s=adaptation.finetune_s,
+            steps=adaptation.steps,
+            fresh_steps=adaptation.fresh_steps,
+            peak_mib=self._peak_mib(),
+            **figures,
+        )
 
     def _row(self, cell: Cell, **values: Any) -> dict[str, Any]:
-        prompt = self.picks.prompts.get(cell.prompt_id, {})
-        pool = prompt.get("pools", {}).get(cell.job.pool, {})
-        record = self.picks.records.get((cell.prompt_id, cell.job.label, cell.budget), {})
-        chosen = (
-            "select_s",
-            "residual",
-            "objective",
-            "gap",
-            "similarity_mean",
-            "similarity_max",
-            "document_ids",
-        )
-        return make_row(
-            **{
-                **self.constants,
-                "cell_id": cell.cell_id,
-                "subset": prompt.get("subset", ""),
-                "prompt_id": cell.prompt_id,
-                "group": prompt.get("group", ""),
-                "strategy": cell.job.label,
-                "distribution": cell.job.distribution,
-                "arm": "finetune",
-                "trainable": "full",
-                "budget": cell.budget,
-                "reuse_interval": cell.reuse.interval,
-                "reuse_grouping": cell.reuse.grouping,
-                "reuse_mode": "cached",
-                "pool_source": cell.job.pool,
-                "pool_k": pool.get("k"),
-                "pool_hash": pool.get("hash", ""),
-                "embed_s": pool.get("embed_s"),
-                "retrieve_s": pool.get("retrieve_s"),
-                "n_distinct": int(record["n_distinct"]) if "n_distinct" in record else None,
-                "solver_status": record.get("solver_status", ""),
-                **{key: record.get(key) for key in chosen},
-                **values,
-            }
-        )
+        constants = {**self.constants, "backend": self.engine.backend.name}
+        return cell_row(cell, self.picks, constants, **values)
 
     def _reset_peak(self) -> None:
         if self.model.device.type == "cuda":
@@ -198,17 +183,6 @@ class Runner:
         if self.model.device.type != "cuda":
             return None
         return torch.cuda.max_memory_allocated(self.model.device) / 2**20
-
-
-def _classify(error: BaseException) -> tuple[str, str]:
-    """Row status and reason of an exception; out of memory is told by type, or by the allocator's words."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-    )
-    if out_of_memory:
-        return "oom", f"out of memory: {text[:300]}"
-    return "failed", text[:500] if isinstance(error, CellError | DataError) else f"{type(error).__name__}: {text[:500]}"
 
 
 __all__ = ["Runner"]

@@ -33,19 +33,36 @@ FIELDS: tuple[Field, ...] = (
     Field("stratum", "str", "", "near-duplicate stratum of the prompt; empty if not computed"),
     Field("strategy", "str", "", "spec of the strategy, or the label of a control"),
     Field("distribution", "str", "", "distribution and version that provide the strategy"),
-    Field("arm", "str", "", "what was done with the picks; `finetune`"),
-    Field("trainable", "str", "", "which weights are trained; `full`"),
-    Field("optimizer", "str", "", "optimizer with its settings"),
-    Field("lr", "float", "", "learning rate"),
-    Field("budget", "int", "steps", "number of training steps asked for, N"),
-    Field("reuse_interval", "int", "steps", "a cached gradient is recomputed after this many steps; 1 = off"),
+    Field(
+        "arm",
+        "str",
+        "",
+        "use of the picks: finetune | none (untouched model) | in-context | in-context+finetune",
+    ),
+    Field(
+        "trainable",
+        "str",
+        "",
+        "weights trained: full | lora[...] | last[...] | bias+norm; empty where none are",
+    ),
+    Field("optimizer", "str", "", "optimizer with its settings; clip, batch and dropout are named where they are on"),
+    Field("lr", "float", "", "learning rate; empty where nothing is trained"),
+    Field("long", "str", "", "documents beyond max_tokens: truncate | chunk (one step per chunk)"),
+    Field(
+        "budget",
+        "int",
+        "steps",
+        "picks asked for, N: as many training steps, but for chunks, batches, reuse modes",
+    ),
+    Field("reuse_interval", "int", "steps", "this many steps of a run share one gradient; 1 = off"),
     Field("reuse_grouping", "str", "", "runs | global"),
-    Field("reuse_mode", "str", "", "cached"),
+    Field("reuse_mode", "str", "", "steps that share a gradient: cached | skip | scale-lr | weighted-loss"),
     Field("seed", "int", "", "seed of the run"),
     Field("model", "str", "", "language model"),
     Field("embedder", "str", "", "embedding model"),
     Field("precision", "str", "", "fp32 | tf32 | bf16"),
-    Field("backend", "str", "", "eager"),
+    Field("backend", "str", "", "how steps were executed: eager | compiled"),
+    Field("lanes", "int", "", "prompts that were worked on at once on the device; times are of latency only at 1"),
     Field("device", "str", "", "device the row was finetuned on"),
     Field("max_tokens", "int", "tokens", "token limit of a training sequence and of the scored window"),
     Field("bpb_protocol", "str", "", "window | document"),
@@ -62,10 +79,12 @@ FIELDS: tuple[Field, ...] = (
     Field("retrieve_s", "float", "s", "finding the K candidates"),
     Field("select_s", "float", "s", "the strategy's select() call for this budget"),
     Field("finetune_s", "float", "s", "training steps up to this budget, tokenisation excluded"),
+    Field("context_s", "float", "s", "reading the picks as context, once for all windows; empty without context"),
     Field("restore_s", "float", "s", "restoring the weights"),
     Field("score_s", "float", "s", "scoring the prompt after finetuning"),
     Field("steps", "int", "steps", "optimizer steps taken"),
     Field("fresh_steps", "int", "steps", "steps that computed a gradient (the others reused one)"),
+    Field("n_in_context", "int", "", "distinct picks that fitted into the context; empty without context"),
     Field("n_distinct", "int", "", "distinct items among the picks"),
     Field("residual", "float", "", "||mean of query rows - mean of picks||^2"),
     Field("objective", "float", "", "f at the strategy's weights before rounding; empty without one"),
@@ -81,6 +100,8 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS)
 
 #: Stages whose seconds add up to what a user waits for at this budget (scoring is the benchmark's own).
 COST_COLUMNS: tuple[str, ...] = ("select_s", "finetune_s")
+#: Stages that some rows have and others do not; where there are seconds, they are waited for too.
+EXTRA_COST_COLUMNS: tuple[str, ...] = ("context_s",)
 
 
 def make_row(**values: Any) -> dict[str, Any]:
@@ -100,4 +121,4 @@ def make_row(**values: Any) -> dict[str, Any]:
     return row
 
 
-__all__ = ["COLUMNS", "COST_COLUMNS", "FIELDS", "SCHEMA_VERSION", "STATUSES", "Field", "make_row"]
+__all__ = ["COLUMNS", "COST_COLUMNS", "EXTRA_COST_COLUMNS", "FIELDS", "SCHEMA_VERSION", "STATUSES", "Field", "make_row"]

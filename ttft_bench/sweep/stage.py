@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
+from ttft_bench.sweep.concurrent import Writer, run_in_lanes
 from ttft_bench.sweep.plan import Cell, Task, make_tasks
-from ttft_bench.sweep.record import engine_settings
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
-    from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.lanes import Lane
     from ttft_bench.sweep.picks import Picks
     from ttft_bench.sweep.request import Reporter, Request
     from ttft_bench.sweep.runner import Runner
@@ -26,7 +26,7 @@ def finished_cells(folder: Path) -> frozenset[str]:
 
 
 def finetune_cells(
-    request: Request, source: str, cells: Sequence[Cell], picks: Picks, manifest: Mapping[str, Any], reporter: Reporter
+    request: Request, source: str, cells: Sequence[Cell], picks: Picks, manifest: dict[str, Any], reporter: Reporter
 ) -> None:
     """Give every cell that has no ok row yet a row.
 
@@ -35,12 +35,13 @@ def finetune_cells(
         source: folder or hub id of the model.
         cells: every cell of the run.
         picks: what was selected.
-        manifest: of the run; its id and device go into every row.
+        manifest: of the run; its id and device go into every row, and it is told the seconds of compiling.
         reporter: is told how it is getting on.
     """
-    from ttft_bench.engine.finetune import Engine
     from ttft_bench.engine.host import keep_freed_memory
+    from ttft_bench.engine.lanes import open_lanes
     from ttft_bench.engine.model import load_model
+    from ttft_bench.sweep.items import Items
     from ttft_bench.sweep.runner import Runner
 
     suite = request.suite
@@ -60,48 +61,57 @@ def finetune_cells(
         precision=suite.model.precision,
         start_token=suite.model.start_token,
     )
-    engine = Engine(model, engine_settings(suite))
-    tasks = make_tasks(todo, picks.sequences())
+    settings = suite.finetune.settings()
+    lanes = open_lanes(model, settings, request.lanes, backend=request.backend)
+    chunk = suite.finetune.long == "chunk"
+    items = Items(model, picks.texts, suite.model.max_tokens, chunk, settings.batch)
+    tasks = make_tasks(todo, picks.sequences(), items.arrange)
     served = {cell.cell_id for task in tasks for group in task.checkpoints.values() for cell in group}
     with store.Journal(request.folder / store.RESULTS) as journal:
-        runner = Runner(
-            engine=engine,
-            picks=picks,
-            constants=_constants(suite, engine, manifest),
-            max_tokens=suite.model.max_tokens,
-            protocol=suite.score.protocol,
-            seed=suite.seed,
-            write=journal.append,
-        )
-        runner.write_unselected([cell for cell in todo if cell.cell_id not in served])
+        writer = Writer(journal.append)
+        constants = _constants(suite, lanes, manifest)
+        runners = [
+            Runner(lane.engine, picks, items, constants, suite.score.protocol, suite.seed, writer) for lane in lanes
+        ]
+        runners[0].write_unselected([cell for cell in todo if cell.cell_id not in served])
         if tasks:
-            _run_tasks(runner, tasks, reporter)
+            _run_tasks(lanes, runners, tasks, reporter)
+    compile_s = sum(lane.engine.backend.compile_s for lane in lanes)
+    if compile_s:
+        manifest["wall_s"]["compile"] = manifest["wall_s"].get("compile", 0.0) + compile_s
+        reporter.note(f"compiling took {describe_duration(compile_s)} of that, outside every row's times")
 
 
-def _run_tasks(runner: Runner, tasks: Sequence[Task], reporter: Reporter) -> None:
-    step_s = runner.warm_up(tasks)
+def _run_tasks(lanes: Sequence[Lane], runners: Sequence[Runner], tasks: Sequence[Task], reporter: Reporter) -> None:
+    step_s = 0.0
+    for lane, runner in zip(lanes, runners, strict=True):
+        with lane.active():
+            step_s = runner.warm_up(tasks)
     n_steps = sum(len(task.steps) for task in tasks)
     about = describe_duration(n_steps * step_s)
-    reporter.note(f"finetuning: {len(tasks)} runs, {n_steps} steps on {runner.model.device.type}, about {about}")
+    side = f" in {len(lanes)} lanes" if len(lanes) > 1 else ""
+    where = runners[0].model.device.type
+    reporter.note(f"finetuning: {len(tasks)} runs, {n_steps} steps on {where}{side}, about {about}")
     done = 0
     reporter.progress("finetuning", 0, n_steps)
-    for task in tasks:
-        runner.run(task)
+    for task in run_in_lanes(lanes, runners, tasks):
         done += len(task.steps)
         reporter.progress("finetuning", done, n_steps)
 
 
-def _constants(suite: Suite, engine: Engine, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _constants(suite: Suite, lanes: Sequence[Lane], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    engine = lanes[0].engine
     return {
         "run_id": manifest["run_id"],
         "suite": suite.name,
         "optimizer": engine.settings.describe(),
-        "lr": suite.finetune.lr,
+        "trainable": engine.settings.trainable,
+        "long": suite.finetune.long,
+        "lanes": len(lanes),
         "seed": suite.seed,
         "model": suite.model.name,
         "embedder": manifest["identity"].get("embedder", suite.pool.embedder),
         "precision": suite.model.precision,
-        "backend": manifest["identity"]["backend"],
         "device": manifest["plan"]["device"],
         "max_tokens": suite.model.max_tokens,
         "bpb_protocol": suite.score.protocol,

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ttft_bench.engine.choices import GROUPINGS, PRECISIONS, PROTOCOLS, check_choice
+from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISIONS, PROTOCOLS, REUSE_MODES, check_choice
+from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
 
@@ -39,12 +40,14 @@ class PoolSpec:
 
 @dataclass(frozen=True)
 class SelectSpec:
-    """What is compared: strategies (specs), budgets (steps) and gradient reuse intervals."""
+    """What is compared: strategies (specs), budgets (steps), gradient reuse and what is done with the picks."""
 
     strategies: tuple[str, ...] = ()
     budgets: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     reuse: tuple[int, ...] = (1, 2)
     grouping: str = "runs"
+    reuse_mode: tuple[str, ...] = ("cached",)
+    arms: tuple[str, ...] = ("finetune",)
     timeout_s: float = 60.0
 
 
@@ -69,10 +72,40 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class FinetuneSpec:
-    """The optimizer; see :class:`ttft_bench.engine.finetune.Settings`."""
+    """How to finetune; see :class:`ttft_bench.engine.settings.Settings`.
 
-    lr: float = 5e-5
+    Attributes:
+        lr: learning rate, or a list of them to sweep over.
+        long: what becomes of documents beyond ``model.max_tokens``: ``truncate`` them, or one step for every ``chunk``.
+    """
+
+    lr: float | tuple[float, ...] = 5e-5
+    optimizer: str = "adam"
+    trainable: str = "full"
+    clip: float | None = None
+    batch: int = 1
+    long: str = "truncate"
     dropout: bool = False
+
+    @property
+    def lrs(self) -> tuple[float, ...]:
+        """Every learning rate, ascending."""
+        return tuple(sorted(set(self.lr))) if isinstance(self.lr, tuple) else (self.lr,)
+
+    def settings(self) -> Settings:
+        """The engine's settings.
+
+        Raises:
+            UsageError: one of them cannot be.
+        """
+        return Settings(
+            lr=self.lrs[0],
+            optimizer=canonical(self.optimizer, OPTIMIZERS, "optimizer"),
+            trainable=canonical(self.trainable, TRAINABLE, "trainable set"),
+            clip=self.clip,
+            batch=self.batch,
+            dropout=self.dropout,
+        )
 
 
 @dataclass(frozen=True)
@@ -117,8 +150,17 @@ class Suite:
         check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISIONS)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
-        if not 0 < self.finetune.lr < float("inf"):
-            raise UsageError(f"finetune.lr must be a finite number above 0, got {self.finetune.lr}")
+        check_choice("finetune.long", self.finetune.long, LONG)
+        for what, words, choices in (
+            ("select.reuse_mode", self.select.reuse_mode, REUSE_MODES),
+            ("select.arms", self.select.arms, ARMS),
+        ):
+            for word in words or ("",):
+                check_choice(what, word, choices)
+        for lr in self.finetune.lrs or (0.0,):
+            if not 0 < lr < float("inf"):
+                raise UsageError(f"finetune.lr must be a finite number above 0, got {lr}")
+        self.finetune.settings()
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
 
@@ -182,7 +224,11 @@ def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) in (Union, UnionType):
-        kind = next(option for option in get_args(kind) if option is not type(None))
+        options = [option for option in get_args(kind) if option is not type(None)]
+        # Of a number or a list of them, what was written decides.
+        kind = next(
+            (option for option in options if (get_origin(option) is tuple) == isinstance(value, list)), options[0]
+        )
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise SuiteError(f"{where} must be a list, got {value!r}")

@@ -1,6 +1,7 @@
-"""Strategy specs as text: ``hullft[max_iter=250],sift[lam=0.2],knn``. Pure parsing, no plug-in needed.
+"""Specs as text: ``hullft[max_iter=250],sift[lam=0.2],knn``. Pure parsing and writing, no plug-in needed.
 
-Writing is :func:`ttft_bench.selector.format_spec`; public names are re-exported by ``ttft_bench.registry``.
+Strategies, trainable sets and optimizers are all named like this. ``ttft_bench.registry`` re-exports what
+deals with strategies.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ttft_bench.errors import SpecError
-from ttft_bench.selector import format_spec, format_value
 
 _INTEGER = re.compile(r"[+-]?\d+")
 _FLOAT = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _WORDS = {"true": True, "false": False, "none": None}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One strategy as asked for: a name and the parameters given."""
+    """One thing as asked for: a name and the parameters given."""
 
     name: str
     params: dict[str, Any] = field(default_factory=dict)
@@ -41,6 +41,33 @@ def parse_specs(text: str) -> list[Spec]:
     if not text.strip():
         raise SpecError("no strategy given: expected a list such as 'hullft[max_iter=250],knn'")
     return [_parse_one(piece, text) for piece in _split(text)]
+
+
+def parse_spec(text: str, what: str) -> Spec:
+    """Parse one spec; ``what`` it names, such as "optimizer", goes into messages.
+
+    Raises:
+        SpecError: with the offending text.
+    """
+    pieces = _split(text)
+    if len(pieces) != 1:
+        raise SpecError(f"expected one {what}, got {text!r}")
+    return _parse_one(text, text, what)
+
+
+def format_spec(name: str, params: Mapping[str, Any]) -> str:
+    """Write a spec: ``name`` alone, or ``name[a=1,b=x]`` with parameters sorted by name."""
+    if not params:
+        return name
+    inner = ",".join(f"{key}={format_value(params[key])}" for key in sorted(params))
+    return f"{name}[{inner}]"
+
+
+def format_value(value: Any) -> str:
+    """Write a parameter so that the registry's parser reads the same value back."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "none" if value is None else str(value)
 
 
 def parse_value(text: str) -> Any:
@@ -105,14 +132,14 @@ def _split(text: str) -> list[str]:
     return [*pieces, text[start:]]
 
 
-def _parse_one(piece: str, whole: str) -> Spec:
+def _parse_one(piece: str, whole: str, what: str = "strategy") -> Spec:
     piece = piece.strip()
     name, bracket, rest = piece.partition("[")
     name = name.strip()
     if not name:
-        raise SpecError(f"a strategy name is missing in {whole!r}")
+        raise SpecError(f"{_a(what)} name is missing in {whole!r}")
     if not _NAME.fullmatch(name):
-        raise SpecError(f"{name!r} in {whole!r} is not a strategy name")
+        raise SpecError(f"{name!r} in {whole!r} is not {_a(what)} name")
     if not bracket:
         return Spec(name)
     if not rest.endswith("]"):
@@ -128,4 +155,17 @@ def _parse_one(piece: str, whole: str) -> Spec:
     return Spec(name, params)
 
 
-__all__ = ["Spec", "fit_parameters", "nearest", "parse_specs", "parse_value"]
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
+
+
+__all__ = [
+    "Spec",
+    "fit_parameters",
+    "format_spec",
+    "format_value",
+    "nearest",
+    "parse_spec",
+    "parse_specs",
+    "parse_value",
+]

@@ -1,0 +1,161 @@
+"""The finetuning engine beside the published loop, in one run: steps, restore, whole prompts, lanes, growth.
+
+    python benchmarks/engine.py                                   # on a GPU: everything, each part kept as it ends
+    python benchmarks/engine.py --only published,ours,lanes       # some parts
+    python benchmarks/engine.py --quick                           # a smoke run on tiny models, any machine
+    python benchmarks/engine.py --show                            # the tables of what was measured
+
+From a source tree that was never installed: ``PYTHONPATH=. python benchmarks/engine.py``. Nothing is fetched:
+models have random weights. A second command into the same folder adds to what is there and replaces the parts
+that it measures again. What is measured, and against what, is written in benchmarks/engine_notes.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enginelib.parts import PARTS, run_part
+from enginelib.plan import Plan, release
+from enginelib.shapes import SHAPES, Shape
+from enginelib.table import markdown
+from enginelib.timing import ceilings, machine
+from ttft_bench.engine.choices import BACKENDS, PRECISIONS
+from ttft_bench.engine.compiled import Options
+from ttft_bench.engine.compiled.options import ATTENTION
+from ttft_bench.engine.model import resolve_device
+from ttft_bench.specs import parse_value
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTED = time.perf_counter()
+#: Parts that are measured on every model, and those that bring their own or take the first.
+PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure what is asked for; write after every row."""
+    options = _options(argv)
+    file = options.output / "engine.json"
+    if options.show:
+        print(markdown(json.loads(file.read_text(encoding="utf-8"))))
+        return 0
+    device = resolve_device(options.device)
+    plan = _plan(options, device)
+    shapes = [SHAPES[name] for name in options.models.split(",")]
+    results = _read(file)
+    results["machine"] = machine(device)
+    _note(f"ceilings of {results['machine']['gpu'] or results['machine']['cpu']}")
+    results["ceilings"] = ceilings(device, options.quick)
+    _write(file, results)
+    release()
+    failed = 0
+    for part in options.only.split(","):
+        for shape in shapes if part in PER_MODEL else shapes[:1]:
+            _note(f"{part}: {shape.name} at {shape.tokens} tokens")
+            failed += not _measure(part, plan, shape, results, file)
+    print(markdown(results))
+    _note(f"written: {file}")
+    return 1 if failed else 0
+
+
+def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file: Path) -> bool:
+    """Run one part; what it had before is replaced once it gives its first row."""
+    first = True
+    try:
+        for row in run_part(part, plan, shape):
+            if first:
+                kept = [
+                    old
+                    for old in results["rows"]
+                    if old["part"] != part or (part in PER_MODEL and old["model"] != shape.name)
+                ]
+                results["rows"], first = kept, False
+            results["rows"].append({**row, "gpu": results["machine"]["gpu"]})
+            _write(file, results)
+            _note("  " + _brief(row))
+    except Exception as error:  # the other parts are still worth measuring
+        _note(f"  FAILED: {type(error).__name__}: {error}")
+        release()
+        return False
+    return True
+
+
+def _brief(row: dict[str, Any]) -> str:
+    shown = ("what", "idea", "r", "lanes", "backend", "tokens", "error", "precision")
+    shown += ("loss_difference", "weight_difference", "update_difference", "restored", "same_again", "lanes_equal")
+    words = [f"{key} {value}" for key, value in row.items() if key in shown]
+    for key, value in row.items():
+        if key == "compile_s":
+            words.append(f"compile {value:.0f} s")
+        elif key.endswith("_s") and key != "part_s":
+            words.append(f"{key} {1e3 * value:.3f} ms")
+    return ", ".join(words)
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The finetuning engine beside the published loop, in one run.")
+    parser.add_argument("--only", help=f"parts, comma-separated, of {','.join(PARTS)} (default all)")
+    parser.add_argument("--models", help=f"of {','.join(SHAPES)} (default gpt2,smollm2-135m)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default auto)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of ours (default bf16 on CUDA, fp32 elsewhere)")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="of ours (default auto)")
+    parser.add_argument("--attention", choices=ATTENTION, default="auto", help="kernels of the compiled backend")
+    parser.add_argument("--inductor", default="", help="settings of the compiler to try, e.g. combo_kernels=true")
+    parser.add_argument("--ideas", help="of the part ideas only these, comma-separated, by their beginnings")
+    parser.add_argument("--quick", action="store_true", help="tiny models, few repetitions, no compiler on a CPU")
+    parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of engine.json")
+    parser.add_argument("--show", action="store_true", help="print the tables of engine.json and measure nothing")
+    options = parser.parse_args(argv)
+    options.only = options.only or ",".join(PARTS)
+    options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
+    for what, given, known in (("part", options.only, PARTS), ("model", options.models, SHAPES)):
+        unknown = [name for name in given.split(",") if name not in known]
+        if unknown:
+            parser.error(f"unknown {what} {unknown[0]!r}: there are {', '.join(known)}")
+    return options
+
+
+def _plan(options: argparse.Namespace, device: torch.device) -> Plan:
+    on_gpu = device.type == "cuda"
+    settings = [item.partition("=") for item in options.inductor.split(",") if item]
+    return Plan(
+        device=device,
+        precision=options.precision or ("bf16" if on_gpu else "fp32"),
+        backend="compiled" if options.quick and options.backend == "auto" else options.backend,
+        options=Options(
+            attention=options.attention,
+            compile=on_gpu or not options.quick,
+            inductor=tuple((name, parse_value(value)) for name, _, value in settings),
+        ),
+        ideas=tuple(options.ideas.split(",")) if options.ideas else (),
+        quick=options.quick,
+        note=_note,
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if file.exists():
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    return {"schema_version": 1, "rows": []}
+
+
+def _write(file: Path, results: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".tmp")
+    aside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    aside.replace(file)
+
+
+def _note(message: str) -> None:
+    print(f"[{time.perf_counter() - STARTED:6.1f} s] {message}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

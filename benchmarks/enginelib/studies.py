@@ -1,0 +1,121 @@
+"""Studies of our engine: ideas left out one by one, lanes, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from enginelib.plan import Plan, Row, release
+from enginelib.shapes import Shape, build, sequences
+from enginelib.steps import ours
+from enginelib.timing import peak_mib, reset_peak, seconds, wait
+from ttft_bench.engine.compiled import Options
+from ttft_bench.engine.finetune import Engine
+from ttft_bench.engine.lanes import open_lanes
+
+
+def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
+    """Each idea of the compiled backend left out, or decided otherwise, on its own."""
+    changes: dict[str, Options] = {
+        "all": plan.options,
+        "no bf16 shadow": replace(plan.options, shadow=False),
+        "no padded head": replace(plan.options, split=False),
+        "flash attention": replace(plan.options, attention="flash"),
+        "cudnn attention": replace(plan.options, attention="cudnn"),
+        "the model's own attention": replace(plan.options, attention="model"),
+        "no torch.compile": replace(plan.options, compile=False),
+        "no CUDA graphs": replace(plan.options, graphs=False),
+    }
+    for name, options in changes.items():
+        if plan.ideas and not name.startswith(plan.ideas):
+            continue
+        plan.note(f"  {name}")
+        try:
+            for row in ours(replace(plan, options=options, backend="compiled"), shape, "ideas"):
+                yield {**row, "idea": name}
+        except Exception as error:  # one way that does not work must not cost the others
+            yield {
+                "what": "ideas",
+                "idea": name,
+                "model": shape.name,
+                "error": f"{type(error).__name__}: {error}"[:500],
+            }
+        release()
+    if plan.device.type == "cuda" and (not plan.ideas or "eager".startswith(plan.ideas)):
+        yield from ({**row, "idea": "eager"} for row in ours(replace(plan, backend="eager"), shape, "ideas"))
+
+
+def lanes(plan: Plan, shape: Shape) -> Iterator[Row]:
+    """Fresh steps per second with 1, 2 and 4 prompts at once."""
+    for count in (1, 2) if plan.quick else (1, 2, 4):
+        model = build(shape, plan.device, plan.precision)
+        reset_peak(plan.device)
+        opened = open_lanes(model, None, count, backend=plan.backend, options=plan.options)
+        item = sequences(shape, [min(shape.tokens, 1023)], plan.device)
+        wait(plan.device)
+        batches = []
+        for lane in opened:
+            with lane.active() as engine:
+                batches.append(engine.prepare([0], item)[0])
+        rounds = plan.inner
+
+        def queue(opened: Any = opened, batches: Any = batches, rounds: int = rounds) -> None:
+            for _ in range(rounds):
+                for lane, batch in zip(opened, batches, strict=True):
+                    with lane.active() as engine:
+                        engine.backend.gradient(batch)
+                        engine.backend.update(5e-5)
+
+        queue()
+        taken = seconds(queue, plan.device, plan.rounds) / rounds / count
+        yield {
+            "who": "ours",
+            "what": "lanes",
+            "model": shape.name,
+            "tokens": shape.tokens,
+            "lanes": count,
+            "amortised_s": taken,
+            "peak_mib": peak_mib(plan.device),
+            "backend": opened[0].engine.backend.name,
+            "precision": plan.precision,
+        }
+        del opened, batches, queue, model
+        release()
+
+
+def profile(plan: Plan, shape: Shape) -> Iterator[Row]:
+    """Which kernels a fresh step consists of, how many and how long."""
+    if plan.device.type != "cuda":
+        plan.note("  kernels can only be profiled on CUDA")
+        return
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as record
+
+    model = build(shape, plan.device, plan.precision)
+    engine = Engine(model, backend=plan.backend, options=plan.options)
+    items = sequences(shape, [min(shape.tokens, 1023)], plan.device)
+    engine.warm_up([items[0]])
+    batch = engine.prepare([0], items)[0]
+    repeats = 5
+    with record(activities=[ProfilerActivity.CUDA]) as found:
+        for _ in range(repeats):
+            engine.backend.gradient(batch)
+            engine.backend.update(5e-5)
+        wait(plan.device)
+    kernels = [
+        {"kernel": event.key[:160], "count": event.count / repeats, "us": event.self_device_time_total / repeats}
+        for event in found.key_averages()
+        if event.self_device_time_total > 0
+    ]
+    kernels.sort(key=lambda kernel: -kernel["us"])
+    yield {
+        "who": "ours",
+        "what": "profile",
+        "model": shape.name,
+        "tokens": shape.tokens,
+        "kernels": len(kernels),
+        "launches": sum(kernel["count"] for kernel in kernels),
+        "busy_s": sum(kernel["us"] for kernel in kernels) / 1e6,
+        "top": kernels[:60],
+    }

@@ -1,0 +1,18 @@
+"""The compiled backend: static shapes, torch.compile, CUDA graphs, weights side by side in flat buffers.
+
+===============  =============================================================================================
+``options``      what can be switched off, so that each idea can be measured alone
+``flat``         trained weights, gradients and moments side by side: an update is one kernel, a restore one copy
+``rules``        the optimizers as arithmetic on flat tensors
+``code``         the compiled function, with all weights as arguments, in bf16 where products are: no cast per step
+``attention``    causal attention without a mask
+``road``         forward pass and loss: through the module's own head, or with a padded head of ours
+``program``      one static shape, compiled and captured
+``backend``      the whole behind the interface of :mod:`ttft_bench.engine.backend`
+===============  =============================================================================================
+"""
+
+from ttft_bench.engine.compiled.backend import CompiledBackend
+from ttft_bench.engine.compiled.options import Options
+
+__all__ = ["CompiledBackend", "Options"]

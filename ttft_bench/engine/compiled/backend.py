@@ -1,0 +1,192 @@
+"""The compiled backend: one program per bucket of lengths for the gradient, and one for the update.
+
+Nothing inside a prompt waits for the device: token ids are copied from tensor to tensor, the learning rate
+and the loss weight are scalars on the device that are filled only when they change, and losses stay there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+
+from ttft_bench.engine.backend import Backend
+from ttft_bench.engine.buckets import choose_bucket
+from ttft_bench.engine.clock import synchronize
+from ttft_bench.engine.compiled.attention import kernels
+from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
+from ttft_bench.engine.compiled.flat import FlatGroup
+from ttft_bench.engine.compiled.options import Options
+from ttft_bench.engine.compiled.program import BUILDING, Program
+from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
+from ttft_bench.engine.compiled.rules import Update
+from ttft_bench.engine.eager import pad
+from ttft_bench.engine.model import LanguageModel
+from ttft_bench.engine.settings import Settings, parse_optimizer
+from ttft_bench.engine.trainable import select_trainable
+from ttft_bench.errors import BackendError
+
+#: How far the loss of a compiled step may be from the module's own, relative to it.
+_TOLERANCE = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 2e-2}
+_MAX_SHAPES = 64
+
+
+class CompiledBackend(Backend):
+    """See :mod:`ttft_bench.engine.compiled`. Takes the weights of ``model`` over: one of it per model.
+
+    Args:
+        model: what is finetuned.
+        settings: how.
+        options: the defaults if not given.
+        like: a backend of an equal model, whose compiled code serves this one too.
+
+    Raises:
+        BackendError: it cannot be built.
+    """
+
+    name: ClassVar[str] = "compiled"
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: Settings,
+        options: Options | None = None,
+        like: CompiledBackend | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+        self.options = options or Options()
+        if settings.dropout:
+            raise BackendError("the compiled backend has no dropout")
+        if model.device.type not in ("cpu", "cuda"):
+            raise BackendError(f"the compiled backend runs on cpu and cuda, not on {model.device.type}")
+        graphs = self.options.graphs and model.device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if graphs else None
+        self._stream = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
+        self._programs: dict[int, tuple[Program, torch.Tensor]] = {}
+        self._weight = torch.ones((), device=model.device)
+        self._filled = {"weight": 1.0, "lr": 0.0}
+        trained = select_trainable(model.module, settings.trainable)
+        with self._building("its buffers"):
+            # Uncompiled, the code puts stand-ins into its module for the time of a call: no two lanes may share it.
+            shared = like.code if like is not None and self.options.compile else None
+            self.code: Code = shared or self._make_code()
+            self.groups, self.road = self._lay_out(trained)
+            self._buffers = [buffer.detach() for buffer in model.module.buffers()]
+            self._kept = [buffer.clone() for buffer in self._buffers]
+        with self._building("the optimizer step"):
+            self._update = Update(parse_optimizer(settings.optimizer), self.groups, settings.clip, self._wrap)
+            self._step = Program(self._update, model.device, self._pool, self._stream)
+            self.restore()
+
+    def prepare(self, sequences: Sequence[torch.Tensor]) -> tuple[int, torch.Tensor]:
+        """Pad to the smallest bucket, which is compiled if it is new."""
+        longest = max(len(sequence) for sequence in sequences) - 1
+        length = choose_bucket(longest, self.model.max_positions)
+        tokens = torch.stack(pad(sequences, length, self.settings.batch))
+        if length not in self._programs:
+            with self._building(f"a step of {length} tokens"):
+                self._programs[length] = self._build(tokens)
+        return length, tokens
+
+    def representatives(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The longest sequence of every bucket."""
+        limit = self.model.max_positions
+        found = {choose_bucket(len(sequence) - 1, limit): sequence for sequence in sorted(sequences, key=len)}
+        return list(found.values())
+
+    def gradient(self, batch: tuple[int, torch.Tensor], loss_weight: float = 1.0) -> torch.Tensor:
+        """Replay forward and backward pass."""
+        length, tokens = batch
+        program, static = self._programs[length]
+        static.copy_(tokens, non_blocking=True)
+        self._fill("weight", self._weight, loss_weight)
+        program.run()
+        loss: torch.Tensor = program.result.clone()
+        return loss
+
+    def update(self, lr: float) -> None:
+        """Replay the optimizer step."""
+        self._fill("lr", self._update.lr, lr)
+        self._step.run()
+
+    def restore(self) -> None:
+        """Copy the weights back. Step 0 makes the moments count as zero: nothing else has to be cleared."""
+        for group in self.groups:
+            group.restore()
+        if self._buffers:
+            torch._foreach_copy_(self._buffers, self._kept)
+        self._update.step.zero_()
+
+    def _make_code(self) -> Code:
+        split = self.options.split and can_split(self.model)
+        return make_code(self.model, split, self.options.attention != "model", self._wrap)
+
+    def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
+        shadow = self.options.shadow and self.model.precision == "bf16"
+        dtype = torch.bfloat16 if shadow else torch.float32
+        matrices = matrix_weights(self.model.module)
+        cast = [p for p in trained if shadow and id(p) in matrices]
+        plain = [p for p in trained if not (shadow and id(p) in matrices)]
+        rows = head_rows(self.model) if self.code.split else {}
+        groups = [FlatGroup(some, kind, rows) for some, kind in ((cast, dtype), (plain, torch.float32)) if some]
+        leaves = {id(p): leaf for group in groups for p, leaf in zip(group.parameters, group.leaves, strict=True)}
+        road = SplitRoad if self.code.split else WholeRoad
+        return groups, road(self.model, groups, leaves, dtype, self.code)
+
+    def _build(self, tokens: torch.Tensor) -> tuple[Program, torch.Tensor]:
+        static = tokens.clone()
+        program = Program(lambda: self.road(static, self._weight), self.model.device, self._pool, self._stream)
+        program.run()
+        ours, theirs = float(program.result), self._reference(tokens)
+        if not abs(ours - theirs) <= _TOLERANCE[self.model.precision] * max(1.0, abs(theirs)):
+            raise ArithmeticError(f"its loss is {ours:.6g} where the model's own is {theirs:.6g}")
+        return program, static
+
+    def _reference(self, tokens: torch.Tensor) -> float:
+        with torch.no_grad():
+            with self.model.autocast():
+                logits = self.model.module(input_ids=tokens[0], use_cache=False).logits
+            return float(token_loss(logits, tokens[1]))
+
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if not self.options.compile:
+            return function
+        compiled: Callable[..., Any] = torch.compile(
+            function, dynamic=False, options=dict(self.options.inductor) or None
+        )
+        return compiled
+
+    def _fill(self, what: str, scalar: torch.Tensor, value: float) -> None:
+        if self._filled[what] != value:
+            scalar.fill_(value)
+            self._filled[what] = value
+
+    @contextmanager
+    def _building(self, what: str) -> Iterator[None]:
+        """Count the time as compiling, and turn whatever a compiler raises into one kind of error."""
+        import torch._dynamo
+
+        started = time.perf_counter()
+        try:
+            with (
+                BUILDING,
+                torch._dynamo.config.patch(recompile_limit=_MAX_SHAPES),
+                kernels(self.options.attention),
+            ):
+                yield
+                synchronize(self.model.device)
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise BackendError(
+                f"the compiled backend cannot build {what}: {type(error).__name__}{': ' if text else ''}{text}"
+            ) from error
+        finally:
+            self.compile_s += time.perf_counter() - started
+
+
+__all__ = ["CompiledBackend"]

@@ -1,0 +1,77 @@
+"""Weights of one kind side by side in one buffer, and everything a training step needs beside them.
+
+An optimizer step is then one elementwise operation over one tensor, and a restore one copy, however many
+tensors the model has. With a shadow, what the model computes with is a copy in half precision that the
+optimizer writes together with the weights: per weight and step 4 + 4 + 4 bytes of weight and moments and 2 of
+gradient are read, 4 + 4 + 4 and 2 of shadow are written: 28, as for Adam in fp32 without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+
+import torch
+
+#: Every tensor begins at a multiple of so many elements, so that kernels may load 16 bytes at once.
+_ALIGNMENT = 64
+
+
+class FlatGroup:
+    """Trained parameters in one fp32 buffer; the parameters become views of it.
+
+    Args:
+        parameters: moved into the buffer, on one device.
+        dtype: what the model computes with: fp32 (the weights themselves), or bf16 (a shadow).
+        rows: id of a parameter -> number of rows it is padded to with zeros.
+
+    Attributes:
+        weights: fp32, flat.
+        shadow: flat, of ``dtype``; ``weights`` itself for fp32.
+        gradient: flat, of ``dtype``.
+        first, second: fp32, flat: the optimizer's moments; what they hold before the first step is ignored.
+        leaves: per parameter, the view of ``shadow`` that the model computes with, padded; leaves of autograd.
+        gradients: per parameter, the view of ``gradient``, shaped like the leaf.
+    """
+
+    def __init__(
+        self, parameters: Sequence[torch.nn.Parameter], dtype: torch.dtype, rows: Mapping[int, int] | None = None
+    ) -> None:
+        self.parameters = list(parameters)
+        device = self.parameters[0].device
+        shapes = [self._padded(parameter, rows or {}) for parameter in self.parameters]
+        offsets, end = [], 0
+        for shape in shapes:
+            offsets.append(end)
+            end += -(-prod(shape) // _ALIGNMENT) * _ALIGNMENT
+        places = list(zip(offsets, shapes, strict=True))
+
+        def views(flat: torch.Tensor) -> list[torch.Tensor]:
+            return [flat[offset : offset + prod(shape)].view(shape) for offset, shape in places]
+
+        self.weights = torch.zeros(end, device=device)
+        for parameter, view in zip(self.parameters, views(self.weights), strict=True):
+            own = view[: parameter.shape[0]] if parameter.dim() else view
+            own.copy_(parameter.detach())
+            parameter.data = own
+        self.shadow = self.weights if dtype == torch.float32 else self.weights.to(dtype)
+        self.gradient = torch.zeros(end, device=device, dtype=dtype)
+        self.first = torch.zeros(end, device=device)
+        self.second = torch.zeros(end, device=device)
+        self.leaves = [torch.nn.Parameter(view) for view in views(self.shadow)]
+        self.gradients = views(self.gradient)
+        self._live = [self.weights] if self.shadow is self.weights else [self.weights, self.shadow]
+        self._kept = [tensor.clone() for tensor in self._live]
+
+    def restore(self) -> None:
+        """Bring the weights back."""
+        for live, kept in zip(self._live, self._kept, strict=True):
+            live.copy_(kept)
+
+    @staticmethod
+    def _padded(parameter: torch.nn.Parameter, rows: Mapping[int, int]) -> tuple[int, ...]:
+        shape = tuple(parameter.shape)
+        return (rows.get(id(parameter), shape[0]), *shape[1:]) if shape else shape
+
+
+__all__ = ["FlatGroup"]

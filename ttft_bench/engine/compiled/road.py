@@ -1,0 +1,166 @@
+"""From tokens to gradients: two roads through a model, chosen by whether the shorter one gives its loss.
+
+:class:`SplitRoad` embeds tokens itself, compiles everything from there to the loss, and multiplies with an
+output head padded to a multiple of 64 rows (50,257 rows make misaligned products). The gradient of the input
+embedding touches only the rows of the step's own tokens, and is summed without atomic additions, so that the
+same step gives the same bits. :class:`WholeRoad` takes the module as it is, for models with something unusual
+between hidden state and logits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import embedding, pad
+
+from ttft_bench.engine.compiled.code import Code, stand_ins
+from ttft_bench.engine.compiled.flat import FlatGroup
+from ttft_bench.engine.model import LanguageModel
+
+#: Rows of the padded head are a multiple of this.
+HEAD_ROWS = 64
+
+
+class Road(ABC):
+    """Computes the loss of a padded batch and puts its gradient into the flat groups."""
+
+    #: What is differentiated for, and where each gradient goes.
+    leaves: Sequence[torch.Tensor]
+    targets: Sequence[torch.Tensor]
+
+    @abstractmethod
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Loss of ``tokens`` (inputs and labels, int64, shape (2, rows, length)), and the embedded inputs."""
+
+    def __call__(self, tokens: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Put the gradient of ``weight`` times the loss in place; return the loss."""
+        loss, embedded = self.forward(tokens)
+        inputs = [*self.leaves, *([embedded] if embedded is not None else [])]
+        gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
+        with torch.no_grad():
+            copy_all(self.targets, gradients[: len(self.targets)])
+            if embedded is not None:
+                assert gradients[-1] is not None
+                self.add_embedding(tokens[0].flatten(), gradients[-1].flatten(0, 1))
+        return loss.detach()
+
+    def add_embedding(self, ids: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Add the gradient of the embedded inputs to that of the embedding."""
+        raise NotImplementedError(f"{type(self).__name__} embeds inside")
+
+
+class WholeRoad(Road):
+    """Through the module's own forward pass; arguments as for :class:`SplitRoad`."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        groups: Sequence[FlatGroup],
+        leaves: Mapping[int, nn.Parameter],
+        dtype: torch.dtype,
+        code: Code,
+    ) -> None:
+        self.leaves = list(leaves.values())
+        self.targets = [view for group in groups for view in group.gradients]
+        self._tensors = stand_ins(model.module, leaves, set(), dtype)
+        self._loss = code.loss
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """See :class:`Road`."""
+        return self._loss(self._tensors, tokens[0], tokens[1]), None
+
+
+class SplitRoad(Road):
+    """Embedding and head outside the module, everything between them through its backbone.
+
+    Args:
+        model: its weights are those of the flat groups by now.
+        groups: the flat groups.
+        leaves: id of a trained parameter of ``model`` -> its leaf, in the order of the groups.
+        dtype: of the matrix weights.
+        code: the compiled function.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        groups: Sequence[FlatGroup],
+        leaves: Mapping[int, nn.Parameter],
+        dtype: torch.dtype,
+        code: Code,
+    ) -> None:
+        module = model.module
+        head, table = module.get_output_embeddings(), module.get_input_embeddings()
+        self._table = table.weight.detach()
+        self._tied = head.weight is table.weight
+        gradients = [view for group in groups for view in group.gradients]
+        places = dict(zip(leaves, gradients, strict=True))
+        #: Gradient of the embedding; None if it is frozen.
+        self._rows = places.get(id(table.weight))
+        by_hand = set() if self._tied else {id(table.weight)}
+        self.leaves = [leaf for key, leaf in leaves.items() if key not in by_hand]
+        self.targets = [place for key, place in places.items() if key not in by_hand]
+
+        def part(own: torch.Tensor) -> torch.Tensor:
+            return leaves[id(own)] if id(own) in leaves else _padded(own, dtype)
+
+        self._head = part(head.weight), None if head.bias is None else part(head.bias)
+        backbone = getattr(module, module.base_model_prefix)
+        self._tensors = stand_ins(backbone, leaves, {id(table.weight), *head_rows(model)}, dtype)
+        self._loss = code.loss
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """See :class:`Road`."""
+        embedded = embedding(tokens[0], self._table)
+        if self._rows is not None:
+            embedded.requires_grad_()
+        loss = self._loss(self._tensors, *self._head, embedded, tokens[1])
+        return loss, embedded if self._rows is not None else None
+
+    def add_embedding(self, ids: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Sum over equal tokens with one small matrix product, then write each token's row."""
+        rows = self._rows
+        assert rows is not None
+        same = (ids[:, None] == ids[None, :]).to(rows.dtype)
+        sums = same @ gradient.to(rows.dtype)
+        if self._tied:  # the head's gradient is there already
+            sums = rows.index_select(0, ids) + sums
+        else:
+            rows.zero_()
+        rows.index_copy_(0, ids, sums)
+
+
+def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor | None]) -> None:
+    """Copy every source that exists, with one call for all tensors of a kind.
+
+    One tensor of another type or layout would take all of a call off the fast path.
+    """
+    kinds: dict[Any, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        if source is not None:
+            alike = target.stride() == source.stride()
+            to, of = kinds.setdefault((target.dtype, source.dtype, alike), ([], []))
+            to.append(target)
+            of.append(source)
+    for to, of in kinds.values():
+        torch._foreach_copy_(to, of)
+
+
+def head_rows(model: LanguageModel) -> dict[int, int]:
+    """Id of each parameter of the output head -> number of rows it is padded to."""
+    head = model.module.get_output_embeddings()
+    rows = -(-head.weight.shape[0] // HEAD_ROWS) * HEAD_ROWS
+    return {id(parameter): rows for parameter in (head.weight, head.bias) if parameter is not None}
+
+
+def _padded(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    rows = -(-tensor.shape[0] // HEAD_ROWS) * HEAD_ROWS - tensor.shape[0]
+    wanted = (0, rows) if tensor.dim() == 1 else (0, 0, 0, rows)
+    return pad(tensor.detach().to(dtype), wanted)
+
+
+__all__ = ["Road", "SplitRoad", "WholeRoad", "copy_all", "head_rows"]

@@ -1,0 +1,78 @@
+"""Lanes: several prompts at once on one device, each with its own weights, optimizer, graphs and stream.
+
+One prompt's small kernels leave a large GPU half idle; another prompt's fill the gaps. A lane computes what
+it would compute alone: lanes share nothing but the device. They are for quality runs: latency is measured with one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ttft_bench.engine.finetune import Engine
+from ttft_bench.engine.model import LanguageModel
+from ttft_bench.engine.settings import Settings
+from ttft_bench.errors import UsageError
+
+
+@dataclass
+class Lane:
+    """An engine and the stream that it works on (None where there are no streams)."""
+
+    engine: Engine
+    stream: Any = None
+
+    @contextmanager
+    def active(self) -> Iterator[Engine]:
+        """Make this thread work on the lane's stream."""
+        with on_stream(self.stream):
+            yield self.engine
+
+
+@contextmanager
+def on_stream(stream: Any) -> Iterator[None]:
+    """Queue this thread's work on ``stream``; None leaves things as they are."""
+    if stream is None:
+        yield
+        return
+    with torch.cuda.stream(stream):
+        yield
+
+
+def open_lanes(
+    model: LanguageModel,
+    settings: Settings | None = None,
+    count: int = 1,
+    *,
+    backend: str = "auto",
+    options: Any = None,
+) -> list[Lane]:
+    """Make ``count`` lanes; the first works on ``model`` itself, the others on copies of it.
+
+    Raises:
+        UsageError: fewer than one, or dropout in several (masks are drawn from one generator per device).
+    """
+    if count < 1:
+        raise UsageError(f"lanes must be at least 1, got {count}")
+    if count > 1 and settings is not None and settings.dropout:
+        raise UsageError("dropout needs one lane: masks of several would depend on who draws first")
+    # Copied before any engine moves the weights.
+    models = [model] + [replace(model, module=copy.deepcopy(model.module)) for _ in range(count - 1)]
+    lanes: list[Lane] = []
+    for one in models:
+        several = count > 1 and model.device.type == "cuda"
+        stream = torch.cuda.Stream(model.device) if several else None  # type: ignore[no-untyped-call]
+        if stream is not None:
+            stream.wait_stream(torch.cuda.current_stream(model.device))
+        with on_stream(stream):
+            first = lanes[0].engine if lanes else None
+            lanes.append(Lane(Engine(one, settings, backend=backend, options=options, like=first), stream))
+    return lanes
+
+
+__all__ = ["Lane", "on_stream", "open_lanes"]
