@@ -184,6 +184,8 @@ def min_norm_point(
     best, best_items, best_slopes = np.zeros(0), np.empty(0, np.int64), b
     objective, gap, lowest = np.inf, np.inf, np.inf
     free, ready, rounds, code, bearable, careful = 0, 0, 0, 0, patience, False
+    if ridge > 0.0:
+        tie = -1.0  # a ridge gives each of equal items a share
     found = _best(b, taken, -np.inf, tie, fresh, first)
     while True:
         if free + found > room:

@@ -208,6 +208,36 @@ def test_compiled_and_plain_corrective_agree_weight_by_weight(seed: int, monkeyp
     np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4, 14))
+def test_a_pool_of_low_rank_but_for_rounding_is_solved_to_the_optimum(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    problem = make_problem(rng.normal(size=10), rng.normal(size=(200, 3)) @ rng.normal(size=(3, 10)), 50)
+    for solution in _outcomes(monkeypatch, _of(problem), corrective):
+        assert (solution.status, solution.gap <= 1e-10) == ("converged", True)
+
+
+@pytest.mark.parametrize("upper", [1.0, 0.04])
+def test_a_ridge_gives_each_of_equal_items_its_share(upper: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    query = rng.normal(size=8)
+    two = query + rng.normal(size=(2, 8))
+    problem = make_problem(query, two[np.arange(400) % 2], 50)
+    for solution in _outcomes(monkeypatch, _of(problem), corrective, upper=upper, ridge=0.1):
+        assert solution.status == "converged"
+        assert np.ptp(solution.weights[::2]) < 1e-9 and np.ptp(solution.weights[1::2]) < 1e-9
+
+
+@pytest.mark.parametrize("solver", ["away", "pairwise"])
+def test_ties_after_a_line_search_do_not_depend_on_who_multiplies(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    query = rng.normal(size=(3, 64))
+    problem = make_problem(query, query.mean(axis=0) + 1.3 * rng.normal(size=(1000, 64)), 1)
+    compiled, plain = _outcomes(monkeypatch, _of(problem), SOLVERS[solver])
+    np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-9)
+
+
 def test_a_support_larger_than_the_first_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     problem = make_problem(np.ones(150), 0.6 + rng.normal(size=(300, 150)), 1)

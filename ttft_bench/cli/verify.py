@@ -179,9 +179,8 @@ def _verdict(rows: list[VerifyRow], reference: str) -> list[str]:
     failed = [row for row in rows if not row.ok]
     lines = [f"FAILED {row.strategy} N={row.budget} on {row.pool}: {row.reason}" for row in failed]
     accuracy = max(row.accuracy for row in rows)
-    word = "fails" if failed else "holds"
     lines.append(
-        f"0 <= f - f* <= gap {word} in {len(rows) - len(failed)} of {len(rows)} cases "
+        f"0 <= f - f* <= gap holds in {len(rows) - len(failed)} of {len(rows)} cases "
         f"(tolerance {CERTIFICATE_TOLERANCE:g}; solver accuracy of {reference}: {accuracy:.1e})"
     )
     return lines

@@ -135,12 +135,17 @@ class ActiveSet:
         return len(entering) + len(leaving) > 0
 
     def _promising(self, scores: Vector, level: float, width: int) -> Indices:
-        """Items of largest score above ``level``, best first; of tied ones only that of lowest index."""
+        """Items of largest score above ``level``, best first; of tied ones only that of lowest index.
+
+        Equal items depend on each other, so one stands for all, unless a ridge gives each of them a share.
+        """
         width = min(width, len(scores))
         items = np.argpartition(scores, len(scores) - width)[len(scores) - width :]
         items = items[np.argsort(-scores[items])]
         values = scores[items]
         chosen = values > level
+        if self.program.ridge:
+            return items[chosen]
         chosen[1:] &= values[:-1] > values[1:] + TIE_TOLERANCE
         if self.program.gram.has_ties:
             return np.asarray((np.abs(scores - values[chosen][:, None]) <= TIE_TOLERANCE).argmax(axis=1))

@@ -16,6 +16,8 @@ _FIRST, _WIDTH = 8, 12
 _PROGRESS = 1e-16
 #: Rounds without progress after which the solver gives up.
 _PATIENCE = 3
+#: Entries of the pool that are polished.
+_POLISHED_ENTRIES = 2**18
 #: What the compiled loop says when it stops.
 _STATUS = {1: "converged", 3: "max_iter", 4: "stalled"}
 
@@ -34,7 +36,8 @@ def corrective(
     that does not lower f is taken back and repeated carefully, with one item and Wolfe's steps to the border,
     which always lower f: so the method is finite. On the capped simplex every round is careful.
 
-    Cost: O(K d) a round, plus O(m^3 + m d) for m free items.
+    Cost: O(K d) a round, plus O(m^3 + m d) for m free items. Where items are so nearly dependent that no round makes
+    progress, non-negative least squares finishes what is left; ``stalled`` if even that does not reach the gap.
 
     Args:
         gram: pool of K rows and target.
@@ -44,8 +47,14 @@ def corrective(
         ridge: weight of ``||w||^2`` in the objective.
     """
     program = Program(gram, upper, ridge)
-    if gram.rows.compiled and not program.capped:
-        return _compiled(program, max_iter, gap_tol)
+    compiled = gram.rows.compiled and not program.capped
+    solution = (_compiled if compiled else _plain)(program, max_iter, gap_tol)
+    return _polished(program, solution, gap_tol) if solution.status == "stalled" else solution
+
+
+def _plain(program: Program, max_iter: int, gap_tol: float) -> Solution:
+    """The loop in NumPy."""
+    gram = program.gram
     state = ActiveSet(program, _FIRST)
     careful = program.capped
     best, best_slopes, lowest, patience = state.saved(), gram.b, np.inf, _PATIENCE
@@ -70,6 +79,38 @@ def corrective(
             return program.solution(state.weights(), "stalled", step)
     state.restore(best)
     return program.solution(state.weights(), "max_iter", max_iter)
+
+
+def _polished(program: Program, solution: Solution, gap_tol: float) -> Solution:
+    """The optimum by non-negative least squares on the differences themselves, where Gram products are too coarse.
+
+    Items that are nearly dependent, such as a pool that spans few dimensions but for the rounding of its float32
+    entries, have a Gram matrix with the square of their condition number. Lawson and Hanson's method (scipy's) works on
+    ``||A^T u||^2 + (1 - 1^T u)^2`` as it stands; its minimiser over ``u >= 0`` is a multiple of the optimal weights.
+    """
+    from scipy.optimize import nnls
+
+    if program.capped or program.ridge:
+        return solution
+    gram = program.gram
+    items = np.arange(program.size)
+    if program.size * len(gram.target) > _POLISHED_ENTRIES:
+        promise = gram.residual(solution.weights)[1] + (solution.weights > 0.0)  # the support first
+        items = np.sort(np.argsort(-promise, kind="stable")[: max(_POLISHED_ENTRIES // len(gram.target), 1)])
+    system = np.concatenate([(gram.rows.take(items) - gram.target).T, np.ones((1, len(items)))])
+    right = np.zeros(len(system))
+    right[-1] = 1.0
+    try:
+        found, _ = nnls(system, right, maxiter=20 * len(items))
+    except RuntimeError:  # it gave up
+        return solution
+    weights = np.zeros(program.size)
+    weights[items] = found / found.sum()
+    objective, gap = program.certify(weights)
+    if gap >= solution.gap:
+        return solution
+    status = "converged" if gap <= gap_tol else solution.status
+    return Solution(weights, objective, gap, status, solution.iterations)
 
 
 def _compiled(program: Program, max_iter: int, gap_tol: float) -> Solution:

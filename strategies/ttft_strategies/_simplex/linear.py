@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ttft_strategies._gram import Gram, Vector
+from ttft_strategies._gram import TIE_TOLERANCE, Gram, Vector, first_best
 from ttft_strategies._simplex.program import Indices, Program, Slopes, Solution
 
 
@@ -33,7 +33,7 @@ def away_steps(
     weights, along = _start(program, slopes)
     for step in range(max_iter + 1):
         level = float(weights @ along)
-        items, values = program.vertex(along)
+        items, values = _best_vertex(program, along)
         towards = float(values @ along[items]) - level
         if 2.0 * towards <= gap_tol:
             return program.solution(weights, "converged", step)
@@ -87,8 +87,9 @@ def pairwise_steps(
             return program.solution(weights, "converged", step)
         if step == max_iter:
             break
-        to = int(np.where(weights < upper, along, -np.inf).argmax()) if program.capped else int(along.argmax())
-        source = int(np.where(weights > 0.0, along, np.inf).argmin())
+        # An exact line search leaves both ends of a move with one slope: ties are the rule here.
+        to = nearest_best(np.where(weights < upper, along, -np.inf) if program.capped else along, gram.b)
+        source = nearest_best(np.where(weights > 0.0, -along, -np.inf), gram.b)
         descent = float(along[to] - along[source])
         if descent <= 0.0:
             return program.solution(weights, "stalled", step)
@@ -100,6 +101,12 @@ def pairwise_steps(
         weights[to] = upper if program.capped and gamma == upper - weights[to] else weights[to] + gamma
         along += gamma * (row_to - row_source)
     return program.solution(weights, "max_iter", max_iter)
+
+
+def nearest_best(scores: Vector, b: Vector) -> int:
+    """Index of the largest score; among ties the item nearest to the target, then the lowest index."""
+    tied = np.flatnonzero(scores >= scores.max() - TIE_TOLERANCE)
+    return int(tied[first_best(b[tied])])
 
 
 def _start(program: Program, slopes: Slopes) -> tuple[Vector, Vector]:
@@ -120,10 +127,17 @@ def _image(slopes: Slopes, items: Indices, values: Vector, along: Vector) -> Vec
     return np.asarray(values @ slopes.stack[slopes.slot[items]])
 
 
+def _best_vertex(program: Program, along: Vector) -> tuple[Indices, Vector]:
+    """The vertex of largest ``<slopes, v>``."""
+    if program.capped:
+        return program.vertex(along)
+    return np.array([nearest_best(along, program.gram.b)]), np.ones(1)
+
+
 def _worst_of_face(program: Program, weights: Vector, along: Vector) -> tuple[Indices, Vector]:
     """The vertex of smallest ``<slopes, v>`` on the smallest face that contains the weights."""
     if not program.capped:
-        return np.array([int(np.where(weights > 0.0, along, np.inf).argmin())]), np.ones(1)
+        return np.array([nearest_best(np.where(weights > 0.0, -along, -np.inf), program.gram.b)]), np.ones(1)
     fixed = np.flatnonzero(weights >= program.upper)
     free = np.flatnonzero((weights > 0.0) & (weights < program.upper))
     left = 1.0 - len(fixed) * program.upper
