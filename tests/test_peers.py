@@ -107,6 +107,29 @@ def test_help_and_unknown_parts() -> None:
     assert done.returncode == 2 and "unknown part" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--merge", "none.json"], "none.json"),
+        (["--merge", "list.json"], "list.json does not hold results of this benchmark"),
+        (["--vectors", "none.npz"], "none.npz"),
+        (["--vectors", "list.json"], "list.json holds no vectors of this benchmark"),
+        (["--device", "no-such-device"], "cannot be used here"),
+        (["--quick", "--vectors", "list.json", "--output", "list.json"], "list.json"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(options: list[str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text("[]")
+    done = subprocess.run(
+        [sys.executable, str(PEERS / "selection.py"), "--output", "out", *options],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_readme_has_the_kept_figures(_peers_on_path: None) -> None:
     from peerlib.table import inserted
 

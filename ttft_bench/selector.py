@@ -162,30 +162,45 @@ def make_problem(
     """
     if isinstance(budget, bool) or not isinstance(budget, int | np.integer) or budget < 1:
         raise UsageError(f"budget must be a whole number of at least 1, got {budget!r}")
-    query_rows = _unit_rows(np.atleast_2d(np.asarray(query)), "query")
-    pool_rows = _unit_rows(np.asarray(pool), "pool")
+    query_rows = _unit_rows(np.atleast_2d(_as_array(query, "query")), "query")
+    pool_rows = _unit_rows(_as_array(pool, "pool"), "pool")
     if query_rows.shape[1] != pool_rows.shape[1]:
         raise EmbeddingError(
             f"query has {query_rows.shape[1]} dimensions but the pool has {pool_rows.shape[1]}: "
             "embed both with the same model"
         )
     size = len(pool_rows)
+    costs = _per_item(np.ones(size) if n_tokens is None else n_tokens, size, "n_tokens")
+    if costs.min() < 0:
+        raise EmbeddingError(f"n_tokens must not be negative, got {costs.min()}")
     return Problem(
         query=query_rows,
         pool=pool_rows,
         budget=int(budget),
         ids=_per_item(np.arange(size) if ids is None else ids, size, "ids"),
-        n_tokens=_per_item(np.ones(size) if n_tokens is None else n_tokens, size, "n_tokens"),
+        n_tokens=costs,
     )
 
 
+def _as_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:  # lists of unequal length
+        raise EmbeddingError(f"{what} is no array of numbers: {error}") from error
+
+
 def _unit_rows(rows: NDArray[Any], what: str) -> NDArray[np.float32]:
+    if not (np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.integer)):
+        raise EmbeddingError(f"{what} must hold real numbers, got an array of type {rows.dtype}")
     if rows.ndim != 2 or 0 in rows.shape:
         raise EmbeddingError(f"{what} must be a non-empty matrix, one embedding a row; got shape {rows.shape}")
     wide = rows.astype(np.float64)
     if not np.isfinite(wide).all():
         bad = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
         raise EmbeddingError(f"{what} row {bad} holds NaN or infinity: embed that text again")
+    # Brought near 1 first: squares of very large or small entries leave the range of floats.
+    largest = np.abs(wide).max(axis=1, keepdims=True)
+    wide = np.divide(wide, largest, out=wide, where=largest > 1e-12)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     if (norms < 1e-12).any():
         bad = int(np.flatnonzero(norms[:, 0] < 1e-12)[0])
@@ -196,7 +211,11 @@ def _unit_rows(rows: NDArray[Any], what: str) -> NDArray[np.float32]:
 
 
 def _per_item(values: ArrayLike, size: int, what: str) -> NDArray[np.int64]:
-    array = np.array(values, dtype=np.int64)
+    given = _as_array(values, what)
+    with np.errstate(invalid="ignore"):
+        array = given.astype(np.int64) if given.dtype.kind in "iuf" else np.empty(0, dtype=np.int64)
+    if given.dtype.kind not in "iuf" or not np.array_equal(array, given):
+        raise EmbeddingError(f"{what} must be whole numbers, got an array of type {given.dtype}")
     if array.shape != (size,):
         raise EmbeddingError(f"{what} must have one entry for each of the {size} pool rows, got shape {array.shape}")
     array.flags.writeable = False

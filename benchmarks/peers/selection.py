@@ -39,6 +39,9 @@ from peerlib.record import QUICK, Findings, Scale
 from peerlib.table import markdown, merged, rewrite
 from peerlib.timing import bandwidth_gb_s, machine
 
+from ttft_bench.errors import TtftBenchError
+from ttft_strategies._arrays import arrays_on
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "reports" / "peers_selection"
 README = ROOT / "benchmarks" / "README.md"
@@ -54,24 +57,36 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{README} has the figures of {KEPT / 'selection.json'}")
         return 0
     scale = QUICK if options.quick else Scale(pools=options.pools)
-    if options.merge:
-        kept = json.loads((options.output / "selection.json").read_text(encoding="utf-8"))
-        try:
-            results = merged(kept, json.loads(options.merge.read_text(encoding="utf-8")))
-        except ValueError as error:
-            print(f"{options.merge}: {error}", file=sys.stderr)
-            return 2
-        return _write(results, options.output)
     try:
+        if options.merge:
+            results = merged(_results(options.output / "selection.json"), _results(options.merge))
+            return _write(results, options.output)
+        options.output.mkdir(parents=True, exist_ok=True)  # told now, and not after measuring, if it cannot be
         real = _vectors(options, scale)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+        if options.save_vectors:
+            write_vectors(real, options.save_vectors)
+            print(f"written: {options.save_vectors}")
+            return 0
+    except (ValueError, OSError, TtftBenchError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    if options.save_vectors:
-        write_vectors(real, options.save_vectors)
-        print(f"written: {options.save_vectors}")
-        return 0
     return _write(_measure(options, scale, real), options.output)
+
+
+def _results(file: Path) -> dict[str, Any]:
+    """What an earlier run wrote.
+
+    Raises:
+        ValueError: that is something else.
+        OSError: it cannot be read.
+    """
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from error
+    if not isinstance(results, dict) or not {"schema_version", "rows", "machine"} <= set(results):
+        raise ValueError(f"{file} does not hold results of this benchmark")
+    return results
 
 
 def _write(results: dict[str, Any], output: Path) -> int:
@@ -124,6 +139,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"unknown part {sorted(unknown)[0]!r}: choose from {', '.join(PARTS)}")
     if not 1 <= options.pools <= 256:
         parser.error("--pools must be between 1 and 256")
+    if options.device:
+        try:
+            arrays_on(options.device)
+        except TtftBenchError as error:
+            parser.error(str(error))
     return options
 
 

@@ -101,7 +101,7 @@ class ActiveFT(Selector):
             return Selection(np.zeros(steps, dtype=np.int64))
         settings: dict[str, Any] = {"num_workers": 0, "mini_batch_size": max(size, 2 * steps) + 1}
         if wanted.targeted:
-            settings["target"] = torch.tensor(problem.query)
+            settings["target"] = torch.tensor(problem.query, dtype=torch.float32)
         if wanted.noisy:
             settings["noise_std"] = sqrt(self.lam)
         seed = int(rng.integers(2**31)) if self.stochastic else 0
@@ -119,7 +119,7 @@ class _Pool:
     def __init__(self, pool: NDArray[np.float32]) -> None:
         import torch
 
-        self.rows = torch.tensor(pool)
+        self.rows = torch.tensor(pool, dtype=torch.float32)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_bench.errors import UsageError
+from ttft_bench.errors import BrokenPluginError
 from ttft_bench.selector import Problem, Selection, Selector
 from ttft_strategies._gram import Gram, Vector
 from ttft_strategies._integerize import integerize
@@ -69,7 +69,8 @@ class ExactInteger(Selector):
         """Relax, round, remove items that cannot help, solve.
 
         Raises:
-            UsageError: SCIP is not installed, or the cap leaves no room for the budget.
+            BrokenPluginError: SCIP is not installed.
+            UsageError: the cap leaves no room for the budget.
         """
         budget = problem.budget
         gram = Gram(problem.pool, problem.target)
@@ -143,7 +144,7 @@ def _solve(
     try:
         import pyscipopt
     except ImportError as error:
-        raise UsageError(_MISSING) from error
+        raise BrokenPluginError(_MISSING) from error
     costs, _ = _reduced_costs(program, relaxed.weights)
     level = float(costs @ relaxed.weights)  # zero without a cap
     block = program.gram.block(candidates)

@@ -15,6 +15,10 @@ from ttft_strategies._integerize import RULES, integerize
 from ttft_strategies._project import principal
 from ttft_strategies._simplex import SOLVERS, Program, Solution, upper_bound
 
+#: Beyond these nothing is gained, and arithmetic fails.
+MOST_STEPS = 10**9
+LARGEST_RIDGE = 1e6
+
 
 @dataclass(frozen=True, repr=False)
 class HullFT(Selector):
@@ -60,8 +64,10 @@ class HullFT(Selector):
     def __post_init__(self) -> None:
         check_choice("solver", self.solver, SOLVERS)
         check_choice("integerize", self.integerize, RULES)
-        if self.max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1, got {self.max_iter}")
+        if not 1 <= self.max_iter <= MOST_STEPS:
+            raise ValueError(f"max_iter must be between 1 and {MOST_STEPS:,}, got {self.max_iter}")
+        if self.ridge > LARGEST_RIDGE:
+            raise ValueError(f"ridge must be at most {LARGEST_RIDGE:g}, got {self.ridge}")
         for name in ("tol", "gap_tol", "ridge", "cap", "project"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be a finite number of at least 0, got {getattr(self, name)}")

@@ -15,13 +15,13 @@ from ttft_strategies._posterior import Posterior, explained, pick_explained, pic
 
 
 def check_noise(lam: float) -> None:
-    """Refuse a noise that is no positive number.
+    """Refuse a noise that is no positive number, or so far from the items' variance of 1 that gains are all rounding.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is.
     """
-    if not (isfinite(lam) and lam > 0.0):
-        raise ValueError(f"lam must be a finite number above 0, got {lam}")
+    if not 1e-6 <= lam <= 1e4:
+        raise ValueError(f"lam must be a number between 1e-6 and 1e4, got {lam}")
 
 
 @dataclass(frozen=True, repr=False)

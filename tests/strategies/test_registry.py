@@ -101,7 +101,7 @@ def test_repr_is_the_canonical_spec(spec: str, canonical: str) -> None:
         ("sift[lam=true]", "lam must be a number"),
         ("hullft[max_iter=2.5]", "max_iter must be a whole number"),
         ("exact-qp[solver=3]", "solver must be text"),
-        ("sift[lam=-1]", r"sift\[lam=-1\]: lam must be a finite number above 0"),
+        ("sift[lam=-1]", r"sift\[lam=-1\]: lam must be a number between 1e-6 and 1e4"),
         ("knn,sift", "names 2 strategies"),
     ],
 )

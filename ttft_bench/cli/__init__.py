@@ -25,6 +25,10 @@ app = typer.Typer(
     name="ttft-bench",
     help="Benchmark of selection strategies for test-time finetuning of language models.",
     no_args_is_help=True,
+    epilog=(
+        "Exit codes: 0 all ok; 1 some cells or checks failed, results are kept; 2 usage; 3 plug-in missing or broken; "
+        "4 data or model missing; 130 interrupted, rows are kept."
+    ),
     rich_markup_mode="markdown",  # rich's own markup would swallow the brackets of specs
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def check(
     name: str = typer.Argument(help='Name or spec of an installed strategy, e.g. "sift[lam=1]", or all.'),
-    timeout: float = typer.Option(60.0, "--timeout", min=0.1, help="Seconds one check may take."),
+    timeout: float = typer.Option(
+        60.0, "--timeout", min=0.1, help="Seconds one check may take; starting and importing may take 120 more."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of lines."),
 ) -> None:
     """Run the contract of strategies: exits 1 where a check fails, 3 where a plug-in cannot be checked.

@@ -45,6 +45,8 @@ class VerifyRow:
         integer_optimum: f at the integer reference's.
         integer_excess: integer_residual - integer_optimum.
         integer_s: time of the integer reference's ``select``, in seconds.
+        certified: whether ``0 <= f - f* <= gap`` holds.
+        ok: whether that holds, and no whole steps are better than the best ones.
         reason: what is wrong unless ``ok``.
     """
 
@@ -62,6 +64,7 @@ class VerifyRow:
     select_s: float
     reference_s: float
     status: str
+    certified: bool
     ok: bool
     reason: str = ""
     integer_rows: int | None = None
@@ -146,6 +149,7 @@ def _row(
         select_s=select_s,
         reference_s=best[1],
         status=answer.status,
+        certified=not reason,
         ok=not reason,
         reason=reason,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,11 +94,11 @@ def read_vectors(path: Path, prompts: int) -> Vectors:
     Raises:
         ValueError: the file does not hold unit float32 rows, or too few prompts.
     """
-    with np.load(path, allow_pickle=False) as file:
-        missing = {"documents", "prompts"} - set(file.files)
-        if missing:
-            raise ValueError(f"{path} has no array {sorted(missing)[0]!r}: write one with --save-vectors")
-        documents, queries = file["documents"], file["prompts"]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            documents, queries = file["documents"], file["prompts"]
+    except (ValueError, KeyError, EOFError, BadZipFile, AttributeError) as error:
+        raise ValueError(f"{path} holds no vectors of this benchmark: write them with --save-vectors") from error
     for rows in (documents, queries):
         if rows.dtype != np.float32 or rows.ndim != 2 or not np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-4):
             raise ValueError(f"{path} must hold float32 matrices of unit rows")
