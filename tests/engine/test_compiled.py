@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from tiny import write_model
-from ttft_bench.engine.backend import resolve_backend
 from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.compiled import CompiledBackend, Options
 from ttft_bench.engine.compiled.attention import NAME, is_plainly_causal
@@ -18,6 +17,7 @@ from ttft_bench.engine.compiled.rules import Update
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.lanes import open_lanes
 from ttft_bench.engine.model import load_model, state_hash
+from ttft_bench.engine.opening import resolve_backend
 from ttft_bench.engine.schedule import Batch, Reuse, Step, build_schedule
 from ttft_bench.engine.score import training_sequence
 from ttft_bench.errors import BackendError, UsageError

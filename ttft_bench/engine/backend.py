@@ -1,26 +1,20 @@
-"""How training steps are executed: one small interface, and the choice between its two implementations.
+"""How training steps are executed: one small interface with two implementations.
 
 ``eager``
     plain PyTorch, a few lines, on any device: :mod:`ttft_bench.engine.eager`;
 ``compiled``
     static shapes, torch.compile, CUDA graphs on a GPU: :mod:`ttft_bench.engine.compiled`.
 
-A compiled backend that cannot be built says why, once, and eager steps in.
+Which of them is opened: :mod:`ttft_bench.engine.opening`.
 """
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-
-from ttft_bench.engine.choices import BACKENDS, check_choice
-from ttft_bench.engine.model import LanguageModel
-from ttft_bench.engine.settings import Settings
-from ttft_bench.errors import BackendError
 
 
 class Backend(ABC):
@@ -66,41 +60,4 @@ class Backend(ABC):
         """Bring weights and optimizer state back to what they were at first, bit for bit."""
 
 
-def resolve_backend(name: str, device: torch.device) -> str:
-    """Turn ``auto`` into ``compiled`` on CUDA and ``eager`` elsewhere."""
-    check_choice("backend", name, BACKENDS)
-    if name != "auto":
-        return name
-    return "compiled" if device.type == "cuda" else "eager"
-
-
-def open_backend(
-    name: str, model: LanguageModel, settings: Settings, options: Any = None, like: Backend | None = None
-) -> Backend:
-    """Make the backend ``name``, or the eager one with a warning if it cannot be built.
-
-    Args:
-        name: auto | eager | compiled.
-        model: what is finetuned.
-        settings: how.
-        options: of the compiled backend; see :class:`ttft_bench.engine.compiled.Options`.
-        like: the backend of a copy of the model; what it compiled is used here too.
-    """
-    from ttft_bench.engine.eager import EagerBackend
-
-    if resolve_backend(name, model.device) == "compiled":
-        from ttft_bench.engine.compiled import CompiledBackend
-
-        try:
-            return CompiledBackend(model, settings, options, like if isinstance(like, CompiledBackend) else None)
-        except BackendError as error:
-            warn_fallback(error)
-    return EagerBackend(model, settings)
-
-
-def warn_fallback(error: BackendError) -> None:
-    """Say why the compiled backend is not used."""
-    warnings.warn(f"{error}; steps run eagerly (--backend eager avoids the attempt)", RuntimeWarning, stacklevel=3)
-
-
-__all__ = ["Backend", "open_backend", "resolve_backend", "warn_fallback"]
+__all__ = ["Backend"]

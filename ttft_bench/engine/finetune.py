@@ -24,10 +24,11 @@ from typing import Any
 
 import torch
 
-from ttft_bench.engine.backend import Backend, open_backend, warn_fallback
+from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.clock import Stopwatch
 from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.model import LanguageModel
+from ttft_bench.engine.opening import open_backend, warn_fallback
 from ttft_bench.engine.schedule import Step, parts_of
 from ttft_bench.engine.settings import Settings, check_lr
 from ttft_bench.errors import BackendError, NonFiniteError

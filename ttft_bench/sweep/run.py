@@ -76,8 +76,8 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         KeyboardInterrupt: passed on after everything finished so far is on disk.
         TtftBenchError: nothing sensible can be run; rows of an earlier run stay as they are.
     """
-    from ttft_bench.engine.backend import resolve_backend
     from ttft_bench.engine.model import model_fingerprint, resolve_device
+    from ttft_bench.engine.opening import resolve_backend
     from ttft_bench.engine.schedule import make_batches
     from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
