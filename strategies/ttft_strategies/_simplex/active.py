@@ -11,6 +11,8 @@ from ttft_strategies._simplex.program import Indices, Program
 #: Squared pivot of an item that depends on those before it; the diagonal is at least 1.
 DEPENDENT = 4e-16
 _SMALLEST_PIVOT = DEPENDENT**0.5
+#: Slots at first; most optima have fewer items.
+_ROOM = 64
 
 #: Free slots, their weights, and the slots at the upper bound.
 State = tuple[NDArray[np.int64], Vector, NDArray[np.int64]]
@@ -36,10 +38,11 @@ class ActiveSet:
         self.program = program
         self._dposv = dposv
         gram = program.gram
-        self._items: Indices = np.empty(0, dtype=np.int64)
         self._slots = np.full(program.size, -1, dtype=np.int64)
-        self._differences: Matrix = np.empty((0, len(gram.target)))
-        self._system: Matrix = np.empty((0, 0))
+        self._count, room = 0, min(program.size, _ROOM)
+        self._items: Indices = np.empty(room, dtype=np.int64)
+        self._differences: Matrix = np.empty((room, len(gram.target)))
+        self._system: Matrix = np.empty((room, room))
         self._full = np.empty(0, dtype=np.int64)
         if not program.capped:
             self._free = self._slots_of(self._promising(gram.b, -np.inf, first))
@@ -69,15 +72,15 @@ class ActiveSet:
 
     def price(self) -> tuple[float, Vector]:
         """Objective and slopes ``P (q - x) - ridge w`` at the weights. O(K d)."""
-        shares = np.zeros(len(self._items))
+        shares = np.zeros(self._count)
         shares[self._free] = self._shares
         if len(self._full):
             shares[self._full] = self.program.upper
-        residual = -(shares @ self._differences)
+        residual = np.negative(shares @ self._differences[: self._count])
         slopes = self.program.gram.rows.dot(residual)
         objective = float(residual @ residual)
         if self.program.ridge:
-            slopes[self._items] -= self.program.ridge * shares
+            slopes[self._items[: self._count]] -= self.program.ridge * shares
             objective += self.program.ridge * float(shares @ shares)
         return objective, slopes
 
@@ -103,7 +106,7 @@ class ActiveSet:
     def release(self, slopes: Vector, width: int) -> bool:
         """Free the items, ``width`` at most on each side, that promise most; False if none promises anything."""
         free = self._items[self._free]
-        level = float(slopes[free].mean()) if len(free) else -np.inf
+        level = float(slopes[free].sum()) / len(free) if len(free) else -np.inf
         scores = slopes.copy()
         scores[free] = -np.inf
         if len(self._full):
@@ -140,8 +143,8 @@ class ActiveSet:
         Equal items depend on each other, so one stands for all, unless a ridge gives each of them a share.
         """
         width = min(width, len(scores))
-        items = np.argpartition(scores, len(scores) - width)[len(scores) - width :]
-        items = items[np.argsort(-scores[items])]
+        items = scores.argpartition(len(scores) - width)[len(scores) - width :]
+        items = items[(-scores[items]).argsort()]
         values = scores[items]
         chosen = values > level
         if self.program.ridge:
@@ -155,23 +158,29 @@ class ActiveSet:
         """Slots of items, made for those that have none."""
         slots = self._slots[items]
         if len(fresh := items[slots < 0]):
-            old, gram = len(self._items), self.program.gram
-            rows = gram.rows.take(fresh) - gram.target
-            self._items = np.concatenate([self._items, fresh])
-            self._differences = np.concatenate([self._differences, rows])
-            count = len(self._items)
-            system = np.empty((count, count))
-            system[:old, :old] = self._system
-            corner = self._differences @ rows.T
+            old, gram = self._count, self.program.gram
+            count = self._count = old + len(fresh)
+            if count > len(self._items):
+                self._grow(max(2 * len(self._items), count), old)
+            self._items[old:count] = fresh
+            rows = np.subtract(gram.rows.take(fresh), gram.target, out=self._differences[old:count])
+            corner = self._differences[:count] @ rows.T
             corner += 1.0
             if self.program.ridge:
                 corner[np.arange(old, count), np.arange(count - old)] += self.program.ridge
-            system[:, old:] = corner
-            system[old:, :old] = corner[:old].T
-            self._system = system
+            self._system[:count, old:count] = corner
+            self._system[old:count, :old] = corner[:old].T
             self._slots[fresh] = np.arange(old, count)
             slots = self._slots[items]
         return slots
+
+    def _grow(self, room: int, used: int) -> None:
+        """Make room for more slots, of which the first ``used`` are filled."""
+        items, differences, system = self._items, self._differences, self._system
+        self._items = np.empty(room, dtype=np.int64)
+        self._differences, self._system = np.empty((room, differences.shape[1])), np.empty((room, room))
+        self._items[:used], self._differences[:used] = items[:used], differences[:used]
+        self._system[:used, :used] = system[:used, :used]
 
     def _goal(self, careful: bool) -> Vector | None:
         """Optimum over the free items with the others fixed and the bounds ignored; None if one item had to go."""
