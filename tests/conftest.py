@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tiny import WORDS, write_model
+
+# torch's compiler imports it where it is there. It replaces distutils, which only works before anybody else has
+# imported that, and with warnings that are not errors.
+with contextlib.suppress(ImportError):
+    import setuptools  # noqa: F401
+
+
+@pytest.fixture(autouse=True)
+def _workers_without_numba(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Spare the worker processes of tests that are not about selection the seconds that importing numba takes."""
+    if request.path.parent.name not in ("cli", "sweep"):
+        yield
+        return
+    from ttft_strategies import _fast
+
+    _fast._kernels.cache_clear()
+    monkeypatch.setenv("TTFT_PURE", "1")
+    yield
+    _fast._kernels.cache_clear()
 
 
 @pytest.fixture(scope="session")

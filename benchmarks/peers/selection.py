@@ -59,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     scale = QUICK if options.quick else Scale(pools=options.pools)
     try:
         if options.merge:
-            results = merged(_results(options.output / "selection.json"), _results(options.merge))
-            return _write(results, options.output)
+            other = _results(options.merge)
+            return _write(merged(_results(options.output / "selection.json"), other), options.output)
         options.output.mkdir(parents=True, exist_ok=True)  # told now, and not after measuring, if it cannot be
         real = _vectors(options, scale)
         if options.save_vectors:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ttft_bench.checks.problems import ODDITIES, sample
 from ttft_bench.checks.program import Program as Claim
-from ttft_bench.errors import UsageError
+from ttft_bench.errors import BrokenPluginError
 from ttft_bench.selector import Problem, Selection, make_problem, measure
 from ttft_strategies.exact_integer import ExactInteger
 from ttft_strategies.hullft import HullFT
@@ -93,7 +93,7 @@ def test_a_clock_that_runs_out_is_said_and_the_bound_stays_below() -> None:
 
 def test_a_missing_solver_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyscipopt", None)
-    with pytest.raises(UsageError, match=r"pip install 'ttft-bench\[exact\]'"):
+    with pytest.raises(BrokenPluginError, match=r"pip install 'ttft-bench\[exact\]'"):
         ExactInteger().select(sample(6), RNG)
 
 
