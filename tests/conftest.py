@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,6 @@ from pathlib import Path
 import pytest
 
 from tiny import WORDS, write_model
-
-# torch's compiler imports it where it is there. It replaces distutils, which only works before anybody else has
-# imported that, and with warnings that are not errors.
-with contextlib.suppress(ImportError):
-    import setuptools  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -200,7 +200,7 @@ def test_pip_that_finds_nothing_says_what_and_what_to_do(index: Path, monkeypatc
     (index / "toy_asset-1.0-py3-none-any.whl").unlink()
     with pytest.raises(AssetError, match=r"toy-asset==1.0.*No matching distribution.*assets fetch toy"):
         assets.fetch("toy")
-    monkeypatch.setattr(pip_module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(pip_module.PathFinder, "find_spec", lambda name: None)
     with pytest.raises(AssetError, match="ensurepip"):
         assets.fetch("toy")
 

