@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-import transformers
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer
 
+from families import FAMILIES, Numbers, build, weights
 from tiny import write_tokenizer
 from ttft_bench.engine.compiled import CompiledBackend, Options
 from ttft_bench.engine.compiled.road import SplitRoad
@@ -18,17 +18,6 @@ from ttft_bench.engine.model import state_hash, wrap_model
 from ttft_bench.engine.schedule import Batch, Reuse, Step, build_schedule
 from ttft_bench.engine.score import make_target, score, training_sequence
 
-SIZES = {"vocab_size": 257, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-LONGER = {**SIZES, "intermediate_size": 48, "max_position_embeddings": 64}
-NO_IDS = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-FAMILIES = {
-    "gpt2": ("GPT2", {"vocab_size": 257, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}),
-    "llama": ("Llama", {**LONGER, "num_key_value_heads": 1}),
-    "gpt-neox": ("GPTNeoX", LONGER),
-    "qwen2": ("Qwen2", {**LONGER, "num_key_value_heads": 1}),
-    "phi": ("Phi", LONGER),
-}
-HEADS = {"GPT2": "GPT2LMHeadModel"}
 TEXTS = ["the quick brown fox", "jumps over", "the lazy dog, ünï"]
 STEPS = build_schedule([0, 1, 1, 2, 0], Reuse(2))
 
@@ -43,16 +32,6 @@ def tokenizer(request, tmp_path_factory):
     return AutoTokenizer.from_pretrained(folder)
 
 
-def build(family, tied):
-    name, sizes = FAMILIES[family]
-    config = getattr(transformers, f"{name}Config")(**sizes, **NO_IDS, tie_word_embeddings=tied)
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        module = getattr(transformers, HEADS.get(name, f"{name}ForCausalLM"))(config).eval()
-    assert (module.get_output_embeddings().weight is module.get_input_embeddings().weight) == tied
-    return module
-
-
 def plain_loop(module, sequences, steps, lr):
     """The textbook loop with gradient reuse, on a copy."""
     module = copy.deepcopy(module)
@@ -64,10 +43,6 @@ def plain_loop(module, sequences, steps, lr):
             cross_entropy(module(input_ids=sequence[None, :-1]).logits[0], sequence[1:]).backward()
         optimizer.step()
     return module
-
-
-def weights(module):
-    return torch.cat([p.detach().double().reshape(-1) for p in module.parameters()])
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
@@ -208,15 +183,3 @@ def test_an_adapted_model_generates_and_is_restored(family, backend):
     with pytest.raises(KeyboardInterrupt), engine.adapted([Step(0, True)], {0: pattern}):
         raise KeyboardInterrupt
     assert state_hash(module) == before
-
-
-class Numbers:
-    """Stands in for a tokenizer where tokens are given as numbers."""
-
-    bos_token = eos_token = None
-
-    def __init__(self, size):
-        self.size = size
-
-    def get_vocab(self):
-        return {str(i): i for i in range(self.size)}

@@ -53,7 +53,7 @@ def adapt(folder, steps, *, backend="compiled", options=PLAIN, precision="fp32",
 STEPS = build_schedule([0, 1, 1, 2, 0], Reuse(2))
 
 
-@pytest.mark.parametrize("change", [{}, {"split": False}, {"attention": "model"}])
+@pytest.mark.parametrize("change", [{}, {"split": False}, {"attention": "model"}, {"attention": "math"}])
 @pytest.mark.parametrize("settings", [{}, {"optimizer": "adamw[weight_decay=0.1]"}, {"optimizer": "sgd[momentum=0.9]"}])
 def test_fp32_equals_eager_whatever_the_optimizer(folder, change, settings):
     options = Options(compile=False, **change)

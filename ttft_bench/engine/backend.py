@@ -22,12 +22,14 @@ class Backend(ABC):
 
     Attributes:
         compile_s: seconds spent so far in compiling and capturing; never inside a training step.
+        repeatable: whether the same steps give the same bits, whatever else the device is doing.
     """
 
     name: ClassVar[str]
 
     def __init__(self) -> None:
         self.compile_s = 0.0
+        self.repeatable = True
 
     @abstractmethod
     def prepare(self, sequences: Sequence[torch.Tensor]) -> Any:

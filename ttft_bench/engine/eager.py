@@ -26,6 +26,8 @@ class EagerBackend(Backend):
         super().__init__()
         self.model = model
         self.settings = settings
+        # PyTorch's attention kernels on a GPU add in whatever order thread blocks finish.
+        self.repeatable = model.device.type != "cuda"
         self.parameters = select_trainable(model.module, settings.trainable)
         self.snapshot = Snapshot(model.module)
         self.optimizer = make_optimizer(self.parameters, settings, model.device)

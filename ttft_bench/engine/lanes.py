@@ -7,6 +7,7 @@ it would compute alone: lanes share nothing but the device. They are for quality
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +55,9 @@ def open_lanes(
 ) -> list[Lane]:
     """Make ``count`` lanes; the first works on ``model`` itself, the others on copies of it.
 
+    Warns:
+        RuntimeWarning: results of several lanes may differ in their last digits from those of one.
+
     Raises:
         UsageError: fewer than one, or dropout in several (masks are drawn from one generator per device).
     """
@@ -72,6 +76,14 @@ def open_lanes(
         with on_stream(stream):
             first = lanes[0].engine if lanes else None
             lanes.append(Lane(Engine(one, settings, backend=backend, options=options, like=first), stream))
+    if count > 1 and not all(lane.engine.backend.repeatable for lane in lanes):
+        name = lanes[0].engine.backend.name
+        warnings.warn(
+            f"{count} lanes on the {name} backend: its attention kernels add up in no fixed order, so the last digits "
+            "of a row may differ from those of one lane",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return lanes
 
 

@@ -16,13 +16,14 @@ import torch
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.clock import synchronize
-from ttft_bench.engine.compiled.attention import kernels
+from ttft_bench.engine.compiled.attention import REPEATABLE, choose_attention, kernels
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
 from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
 from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
 from ttft_bench.engine.compiled.rules import Update
+from ttft_bench.engine.compiled.skeleton import find_siblings, stack_parameters
 from ttft_bench.engine.eager import pad
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Settings, parse_optimizer
@@ -64,7 +65,11 @@ class CompiledBackend(Backend):
             raise BackendError("the compiled backend has no dropout")
         if model.device.type not in ("cpu", "cuda"):
             raise BackendError(f"the compiled backend runs on cpu and cuda, not on {model.device.type}")
-        graphs = self.options.graphs and model.device.type == "cuda"
+        chosen = self.options.attention, model.module.config, model.device, self.options.compile
+        self.attention = choose_attention(*chosen)
+        on_cuda = model.device.type == "cuda"
+        self.repeatable = not on_cuda or self.attention in REPEATABLE
+        graphs = self.options.graphs and on_cuda
         self._pool = torch.cuda.graph_pool_handle() if graphs else None
         self._stream = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
         self._programs: dict[int, tuple[Program, torch.Tensor]] = {}
@@ -74,7 +79,7 @@ class CompiledBackend(Backend):
         with self._building("its buffers"):
             # Uncompiled, the code puts stand-ins into its module for the time of a call: no two lanes may share it.
             shared = like.code if like is not None and self.options.compile else None
-            self.code: Code = shared or self._make_code()
+            self.code: Code = shared or self._make_code(trained)
             self.groups, self.road = self._lay_out(trained)
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
@@ -122,24 +127,26 @@ class CompiledBackend(Backend):
             torch._foreach_copy_(self._buffers, self._kept)
         self._update.step.zero_()
 
-    def _make_code(self) -> Code:
+    def _make_code(self, trained: list[torch.nn.Parameter]) -> Code:
         split = self.options.split and can_split(self.model)
-        return make_code(self.model, split, self.options.attention != "model", self._wrap)
+        siblings = find_siblings(self.model.module, trained) if self.options.stack else []
+        return make_code(self.model, split, self.attention, siblings, self._wrap)
 
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
         shadow = self.options.shadow and self.model.precision == "bf16"
         dtype = torch.bfloat16 if shadow else torch.float32
-        matrices = matrix_weights(self.model.module)
-        cast = [p for p in trained if shadow and id(p) in matrices]
-        plain = [p for p in trained if not (shadow and id(p) in matrices)]
+        matrices = matrix_weights(self.model.module) if shadow else set()
+        stacks = stack_parameters(self.model.module, trained, self.code.siblings)
+        cast = [stack for stack in stacks if id(stack[0]) in matrices]
+        plain = [stack for stack in stacks if id(stack[0]) not in matrices]
         rows = head_rows(self.model) if self.code.split else {}
         groups = [FlatGroup(some, kind, rows) for some, kind in ((cast, dtype), (plain, torch.float32)) if some]
-        leaves = {id(p): leaf for group in groups for p, leaf in zip(group.parameters, group.leaves, strict=True)}
         road = SplitRoad if self.code.split else WholeRoad
-        return groups, road(self.model, groups, leaves, dtype, self.code)
+        return groups, road(self.model, groups, dtype, self.code)
 
     def _build(self, tokens: torch.Tensor) -> tuple[Program, torch.Tensor]:
         static = tokens.clone()
+        self.code.prepare(tokens.shape[-1])
         program = Program(lambda: self.road(static, self._weight), self.model.device, self._pool, self._stream)
         program.run()
         ours, theirs = float(program.result), self._reference(tokens)
@@ -176,7 +183,7 @@ class CompiledBackend(Backend):
             with (
                 BUILDING,
                 torch._dynamo.config.patch(recompile_limit=_MAX_SHAPES),
-                kernels(self.options.attention),
+                kernels(self.attention),
             ):
                 yield
                 synchronize(self.model.device)

@@ -7,8 +7,7 @@ products are cast on every forward pass, and their gradients cast back: stand-in
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, embedding, linear
 
-from ttft_bench.engine.compiled.attention import is_plainly_causal, use_causal_attention
+from ttft_bench.engine.compiled.attention import prepare_attention, use_causal_attention
+from ttft_bench.engine.compiled.skeleton import Siblings, make_skeleton, prepare_rotations, stack_siblings
 from ttft_bench.engine.eager import IGNORED
 from ttft_bench.engine.model import LanguageModel
 
@@ -32,26 +32,32 @@ class Code:
         split: whether embedding and head are outside the module; see :mod:`ttft_bench.engine.compiled.road`.
         loss: ``(stand-ins, head weight, head bias, embedded inputs, labels)`` if split, else
             ``(stand-ins, inputs, labels)`` -> the loss.
+        siblings: layers whose weights, and biases, are handed in stacked by rows, under the name of the first.
+        prepare: to be called with a length before the first loss of that length.
     """
 
     split: bool
     loss: Callable[..., torch.Tensor]
+    siblings: Sequence[Siblings]
+    prepare: Callable[[int], None]
 
 
-def make_code(model: LanguageModel, split: bool, plain_attention: bool, wrap: Wrap) -> Code:
+def make_code(model: LanguageModel, split: bool, attention: str, siblings: Sequence[Siblings], wrap: Wrap) -> Code:
     """Make the function of ``model``.
 
     Args:
         model: gives structure and autocast.
         split: take the module apart; see :func:`can_split`.
-        plain_attention: attend without a mask where the module is plainly causal.
+        attention: one of :class:`ttft_bench.engine.compiled.options.Options`, not ``auto``.
+        siblings: layers to make one product of.
         wrap: torch.compile, or nothing.
     """
     module = model.module
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    skeleton: Any = copy.deepcopy(module, dict(shared)).eval()
-    if plain_attention and is_plainly_causal(module.config):
-        use_causal_attention(skeleton)
+    skeleton = make_skeleton(module)
+    if attention != "model":
+        use_causal_attention(skeleton, attention)
+    for names in siblings:
+        stack_siblings(skeleton, names)
     vocabulary = module.get_output_embeddings().weight.shape[0]
     backbone = getattr(skeleton, skeleton.base_model_prefix)
 
@@ -65,15 +71,21 @@ def make_code(model: LanguageModel, split: bool, plain_attention: bool, wrap: Wr
         with model.autocast():
             inputs = {"inputs_embeds": embedded, "use_cache": False}
             hidden = functional_call(backbone, tensors, (), inputs).last_hidden_state
-            logits = linear(hidden, weight, bias)[..., :vocabulary]
-        return token_loss(logits, labels)
+            logits = linear(hidden, weight, bias)
+        # The head's padding counts as impossible: cutting it off would cost a copy of the gradient.
+        padding = torch.arange(logits.shape[-1], device=logits.device) >= vocabulary
+        return token_loss(logits.float().masked_fill(padding, float("-inf")), labels)
 
     def whole_loss(tensors: dict[str, torch.Tensor], ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         with model.autocast():
             logits = functional_call(skeleton, tensors, (), {"input_ids": ids, "use_cache": False}).logits
         return token_loss(logits, labels)
 
-    return Code(split, wrap(split_loss if split else whole_loss))
+    def prepare(length: int) -> None:
+        prepare_rotations(skeleton, length, model.device)
+        prepare_attention(attention, length, model.device)
+
+    return Code(split, wrap(split_loss if split else whole_loss), siblings, prepare)
 
 
 def token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

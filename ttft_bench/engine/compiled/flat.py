@@ -21,7 +21,8 @@ class FlatGroup:
     """Trained parameters in one fp32 buffer; the parameters become views of it.
 
     Args:
-        parameters: moved into the buffer, on one device.
+        stacks: parameters, moved into the buffer, on one device; those of one stack lie below each other and
+            are one leaf.
         dtype: what the model computes with: fp32 (the weights themselves), or bf16 (a shadow).
         rows: id of a parameter -> number of rows it is padded to with zeros.
 
@@ -30,16 +31,19 @@ class FlatGroup:
         shadow: flat, of ``dtype``; ``weights`` itself for fp32.
         gradient: flat, of ``dtype``.
         first, second: fp32, flat: the optimizer's moments; what they hold before the first step is ignored.
-        leaves: per parameter, the view of ``shadow`` that the model computes with, padded; leaves of autograd.
-        gradients: per parameter, the view of ``gradient``, shaped like the leaf.
+        leaves: per stack, the view of ``shadow`` that the model computes with, padded; leaves of autograd.
+        gradients: per stack, the view of ``gradient``, shaped like the leaf.
     """
 
     def __init__(
-        self, parameters: Sequence[torch.nn.Parameter], dtype: torch.dtype, rows: Mapping[int, int] | None = None
+        self,
+        stacks: Sequence[Sequence[torch.nn.Parameter]],
+        dtype: torch.dtype,
+        rows: Mapping[int, int] | None = None,
     ) -> None:
-        self.parameters = list(parameters)
-        device = self.parameters[0].device
-        shapes = [self._padded(parameter, rows or {}) for parameter in self.parameters]
+        self.stacks = [tuple(stack) for stack in stacks]
+        device = self.stacks[0][0].device
+        shapes = [self._shape(stack, rows or {}) for stack in self.stacks]
         offsets, end = [], 0
         for shape in shapes:
             offsets.append(end)
@@ -50,10 +54,13 @@ class FlatGroup:
             return [flat[offset : offset + prod(shape)].view(shape) for offset, shape in places]
 
         self.weights = torch.zeros(end, device=device)
-        for parameter, view in zip(self.parameters, views(self.weights), strict=True):
-            own = view[: parameter.shape[0]] if parameter.dim() else view
-            own.copy_(parameter.detach())
-            parameter.data = own
+        for stack, view in zip(self.stacks, views(self.weights), strict=True):
+            start = 0
+            for parameter in stack:
+                own = view[start : start + parameter.shape[0]] if parameter.dim() else view
+                own.copy_(parameter.detach())
+                parameter.data = own
+                start += parameter.shape[0] if parameter.dim() else 0
         self.shadow = self.weights if dtype == torch.float32 else self.weights.to(dtype)
         self.gradient = torch.zeros(end, device=device, dtype=dtype)
         self.first = torch.zeros(end, device=device)
@@ -69,9 +76,11 @@ class FlatGroup:
             live.copy_(kept)
 
     @staticmethod
-    def _padded(parameter: torch.nn.Parameter, rows: Mapping[int, int]) -> tuple[int, ...]:
-        shape = tuple(parameter.shape)
-        return (rows.get(id(parameter), shape[0]), *shape[1:]) if shape else shape
+    def _shape(stack: Sequence[torch.nn.Parameter], rows: Mapping[int, int]) -> tuple[int, ...]:
+        shape = tuple(stack[0].shape)
+        if not shape:
+            return shape
+        return (sum(rows.get(id(parameter), parameter.shape[0]) for parameter in stack), *shape[1:])
 
 
 __all__ = ["FlatGroup"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ttft_bench.engine.choices import check_choice
 
-ATTENTION = ("auto", "flash", "cudnn", "model")
+ATTENTION = ("auto", "flex", "sdpa", "flash", "cudnn", "math", "model")
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,11 @@ class Options:
             casting them on every forward pass.
         split: embed outside the compiled part and multiply with a head of our own, padded to a multiple of
             64 rows; else take the module as it is.
-        attention: ``auto`` leaves the choice among the kernels without a mask to PyTorch, ``flash`` and
-            ``cudnn`` insist on one, ``model`` keeps what the module does.
+        stack: make one product of layers that read the same tensor.
+        attention: ``flex`` has the compiler write the kernels, ``sdpa`` leaves the choice among PyTorch's own
+            to PyTorch, ``flash``, ``cudnn`` and ``math`` insist on one of those, ``model`` keeps what the module
+            does. ``auto`` is sdpa on a CPU; on a GPU, where most of PyTorch's add in whatever order thread blocks
+            finish, it is flex where that can be compiled, else math: the same bits every time.
         compile: use torch.compile.
         graphs: capture CUDA graphs (on a CUDA device).
         inductor: settings of the compiler, as (name, value) pairs, for trying them out.
@@ -28,6 +31,7 @@ class Options:
 
     shadow: bool = True
     split: bool = True
+    stack: bool = True
     attention: str = "auto"
     compile: bool = True
     graphs: bool = True

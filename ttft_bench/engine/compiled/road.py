@@ -10,7 +10,7 @@ between hidden state and logits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -60,13 +60,13 @@ class WholeRoad(Road):
         self,
         model: LanguageModel,
         groups: Sequence[FlatGroup],
-        leaves: Mapping[int, nn.Parameter],
         dtype: torch.dtype,
         code: Code,
     ) -> None:
+        leaves, stacked = _leaves(groups)
         self.leaves = list(leaves.values())
         self.targets = [view for group in groups for view in group.gradients]
-        self._tensors = stand_ins(model.module, leaves, set(), dtype)
+        self._tensors = stand_ins(model.module, leaves, stacked, dtype)
         self._loss = code.loss
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -80,7 +80,6 @@ class SplitRoad(Road):
     Args:
         model: its weights are those of the flat groups by now.
         groups: the flat groups.
-        leaves: id of a trained parameter of ``model`` -> its leaf, in the order of the groups.
         dtype: of the matrix weights.
         code: the compiled function.
     """
@@ -89,11 +88,11 @@ class SplitRoad(Road):
         self,
         model: LanguageModel,
         groups: Sequence[FlatGroup],
-        leaves: Mapping[int, nn.Parameter],
         dtype: torch.dtype,
         code: Code,
     ) -> None:
         module = model.module
+        leaves, stacked = _leaves(groups)
         head, table = module.get_output_embeddings(), module.get_input_embeddings()
         self._table = table.weight.detach()
         self._tied = head.weight is table.weight
@@ -110,7 +109,7 @@ class SplitRoad(Road):
 
         self._head = part(head.weight), None if head.bias is None else part(head.bias)
         backbone = getattr(module, module.base_model_prefix)
-        self._tensors = stand_ins(backbone, leaves, {id(table.weight), *head_rows(model)}, dtype)
+        self._tensors = stand_ins(backbone, leaves, {id(table.weight), *head_rows(model), *stacked}, dtype)
         self._loss = code.loss
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -132,6 +131,12 @@ class SplitRoad(Road):
         else:
             rows.zero_()
         rows.index_copy_(0, ids, sums)
+
+
+def _leaves(groups: Sequence[FlatGroup]) -> tuple[dict[int, nn.Parameter], set[int]]:
+    """Id of the first parameter of every stack -> its leaf, in the order of the groups; ids of all others."""
+    stacks = [(stack, leaf) for group in groups for stack, leaf in zip(group.stacks, group.leaves, strict=True)]
+    return {id(stack[0]): leaf for stack, leaf in stacks}, {id(p) for stack, _ in stacks for p in stack[1:]}
 
 
 def copy_all(targets: Sequence[torch.Tensor], sources: Sequence[torch.Tensor | None]) -> None:
