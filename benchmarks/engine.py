@@ -35,7 +35,7 @@ from ttft_bench.specs import parse_value
 ROOT = Path(__file__).resolve().parents[1]
 STARTED = time.perf_counter()
 #: Parts that are measured on every model, and those that bring their own or take the first.
-PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile")
+PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile", "ideas")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,3 +11,8 @@ from pathlib import Path
 def quick() -> Path:
     """The file of the suite ``quick``."""
     return Path(__file__).with_name("quick.toml")
+
+
+def precision() -> Path:
+    """The file of the suite ``precision``."""
+    return Path(__file__).with_name("precision.toml")
