@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
         f"{results['ceilings']['fp32_tflop_s']:.2f} TFLOP/s in a large fp32 product and "
         f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
     )
-    return f"{head}{begin}\n{markdown(results)}\n\n{where}\n{end}{tail}"
+    tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(results)}\n\n{where}")
+    return f"{head}{begin}\n{tables}\n{end}{tail}"
 
 
 def rewrite(name: str, results: dict[str, Any]) -> None:
