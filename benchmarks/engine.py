@@ -4,10 +4,14 @@
     python benchmarks/engine.py --only published,ours,lanes       # some parts
     python benchmarks/engine.py --quick                           # a smoke run on tiny models, any machine
     python benchmarks/engine.py --show                            # the tables of what was measured
+    python benchmarks/engine.py --device cpu --only natural --models smollm2-135m --name engine_cpu
+    python benchmarks/engine.py --name engine_cpu --readme        # its tables into benchmarks/README.md
 
-From a source tree that was never installed: ``PYTHONPATH=. python benchmarks/engine.py``. Nothing is fetched:
-models have random weights. A second command into the same folder adds to what is there and replaces the parts
-that it measures again. What is measured, and against what, is written in benchmarks/engine_notes.md.
+From a source tree that was never installed: ``PYTHONPATH=. python benchmarks/engine.py``. Nothing is fetched and
+models have random weights, but for ``natural`` on a CPU: it takes the pinned model and text, fetched where missing,
+and random ones where they are not to be had. A second command into the same folder adds to what is there and
+replaces the parts that it measures again. What is measured, and against what, is written in
+benchmarks/engine_notes.md.
 """
 
 from __future__ import annotations
@@ -23,13 +27,16 @@ import torch
 
 from enginelib.parts import PARTS, run_part
 from enginelib.plan import Plan, release
+from enginelib.readme import rewrite
 from enginelib.shapes import SHAPES, Shape
 from enginelib.table import markdown
 from enginelib.timing import ceilings, machine
-from ttft_bench.engine.choices import BACKENDS, PRECISIONS
+from ttft_bench.engine.choices import BACKENDS, PRECISION_CHOICES
 from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.compiled.options import ATTENTION
+from ttft_bench.engine.host import fit_threads, keep_freed_memory
 from ttft_bench.engine.model import resolve_device
+from ttft_bench.engine.precision import resolve_precision
 from ttft_bench.specs import parse_value
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,10 +48,15 @@ PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile", "ideas
 def main(argv: list[str] | None = None) -> int:
     """Measure what is asked for; write after every row."""
     options = _options(argv)
-    file = options.output / "engine.json"
-    if options.show:
-        print(markdown(json.loads(file.read_text(encoding="utf-8"))))
+    file = options.output / f"{options.name}.json"
+    if options.show or options.readme:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if options.readme:
+            rewrite(options.name, kept)
+        print(markdown(kept))
         return 0
+    keep_freed_memory()
+    fit_threads()
     device = resolve_device(options.device)
     plan = _plan(options, device)
     shapes = [SHAPES[name] for name in options.models.split(",")]
@@ -103,14 +115,18 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", help=f"parts, comma-separated, of {','.join(PARTS)} (default all)")
     parser.add_argument("--models", help=f"of {','.join(SHAPES)} (default gpt2,smollm2-135m)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default auto)")
-    parser.add_argument("--precision", choices=PRECISIONS, help="of ours (default bf16 on CUDA, fp32 elsewhere)")
+    parser.add_argument(
+        "--precision", choices=PRECISION_CHOICES, default="auto", help="of ours (default bf16 where it is faster)"
+    )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="of ours (default auto)")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="kernels of the compiled backend")
     parser.add_argument("--inductor", default="", help="settings of the compiler to try, e.g. combo_kernels=true")
     parser.add_argument("--ideas", help="of the part ideas only these, comma-separated, by their beginnings")
     parser.add_argument("--quick", action="store_true", help="tiny models, few repetitions, no compiler on a CPU")
-    parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of engine.json")
-    parser.add_argument("--show", action="store_true", help="print the tables of engine.json and measure nothing")
+    parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of the figures")
+    parser.add_argument("--name", default="engine", help="name of their file there, without .json (default engine)")
+    parser.add_argument("--show", action="store_true", help="print the tables of that file and measure nothing")
+    parser.add_argument("--readme", action="store_true", help="put them into benchmarks/README.md, measure nothing")
     options = parser.parse_args(argv)
     options.only = options.only or ",".join(PARTS)
     options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
@@ -126,7 +142,7 @@ def _plan(options: argparse.Namespace, device: torch.device) -> Plan:
     settings = [item.partition("=") for item in options.inductor.split(",") if item]
     return Plan(
         device=device,
-        precision=options.precision or ("bf16" if on_gpu else "fp32"),
+        precision=resolve_precision(options.precision, device),
         backend="compiled" if options.quick and options.backend == "auto" else options.backend,
         options=Options(
             attention=options.attention,

@@ -7,6 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tiny import write_model
+from ttft_bench.engine.model import load_model
+from ttft_bench.engine.score import make_target, training_sequence
+from ttft_bench.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,3 +58,58 @@ def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
 def test_unknown_parts_are_refused():
     done = run("--only", "sideways")
     assert done.returncode == 2 and "unknown part 'sideways'" in done.stderr
+
+
+@pytest.fixture
+def _benchmarks_on_path(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_on_text_both_loops_give_a_prompt_the_same_score(tmp_path):
+    from enginelib.natural import Prompt, _real, table
+    from enginelib.shapes import SHAPES
+
+    model = load_model(write_model(tmp_path / "m", architecture="llama", positions=1100), device="cpu")
+    texts = ["the quick brown fox", "jumps over the lazy dog", "ünï"]
+    items = {index: training_sequence(model, text, 64) for index, text in enumerate(texts)}
+    prompts = [Prompt("letters", make_target(model, text, 64), items) for text in ("alpha beta", "gamma")]
+    plan = SimpleNamespace(precision="fp32", backend="eager", options=None)
+    *each, whole = _real(plan, SHAPES["tiny-llama"], model, prompts)
+    assert [row["n"] for row in each] == [3, 3] and whole["n"] == 6
+    assert all(row["bpb_ours"] != row["bpb_before"] for row in each)
+    assert whole["bpb_difference"] == max(row["bpb_difference"] for row in each) < 1e-5
+    assert whole["ratio"] == pytest.approx(whole["published_s"] / whole["ours_s"])
+    assert whole["products"] == "default (no layer is large enough)" and whole["threads"] == torch.get_num_threads()
+    lines = table([*each, {**whole, "model": "m", "ratio": 3.2}])
+    assert len(lines) == 5 and "| 3x: met |" in lines[-1] and "| 1e-4: met |" in lines[-1]
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_without_text_the_row_says_why_its_tokens_are_random(monkeypatch):
+    from enginelib.natural import _read_text
+    from enginelib.shapes import SHAPES
+
+    def missing(*_, **__):
+        raise DataError("the corpus cannot be fetched\nat all")
+
+    monkeypatch.setattr("ttft_bench.sweep.prepare.prepare", missing)
+    here = {"quick": False, "device": torch.device("cpu"), "note": print}
+    for changes, shape, why in (
+        ({}, "smollm2-135m", "the corpus cannot be fetched"),
+        ({}, "gpt2", "no real weights of gpt2"),
+        ({"quick": True}, "smollm2-135m", "a smoke run"),
+        ({"device": torch.device("cuda")}, "smollm2-135m", "real text is read on a CPU only"),
+    ):
+        assert _read_text(SimpleNamespace(**{**here, **changes}), SHAPES[shape]) == (None, [], why)
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_the_readme_has_the_kept_figures_of_the_cpu():
+    from enginelib.readme import README, inserted
+
+    kept = json.loads((ROOT / "reports" / "engine" / "engine_cpu.json").read_text(encoding="utf-8"))
+    text = README.read_text(encoding="utf-8")
+    assert inserted(text, "engine_cpu", kept) == text
+    with pytest.raises(ValueError, match="<!-- other:begin -->"):
+        inserted(text, "other", kept)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from enginelib.checks import check
+from enginelib.natural import natural
 from enginelib.plan import Plan, Row, release
 from enginelib.shapes import Shape
-from enginelib.steps import growth, natural, ours, published, sizes
+from enginelib.steps import growth, ours, published, sizes
 from enginelib.studies import ideas, lanes, profile
 
 PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {

@@ -24,7 +24,6 @@ from enginelib.shapes import (
 )
 from enginelib.timing import peak_mib, reset_peak, seconds
 from ttft_bench.engine.finetune import Engine
-from ttft_bench.engine.schedule import Step, build_schedule
 
 
 def published(plan: Plan, shape: Shape) -> Iterator[Row]:
@@ -123,43 +122,3 @@ def sizes(plan: Plan, _: Shape) -> Iterator[Row]:
         shape = SHAPES[name]
         yield from ours(plan, shape if plan.quick else replace(shape, tokens=1024), "sizes")
         release()
-
-
-#: Lengths of documents of natural text, about as the minipile has them under a 49k vocabulary.
-NATURAL = (180, 240, 300, 260, 410, 120, 350, 200, 150, 220, 280, 90)
-
-
-def natural(plan: Plan, shape: Shape) -> Iterator[Row]:
-    """A prompt on documents of natural length: the published loop pads each to its full length, ours to a bucket."""
-    lengths = [min(length, shape.tokens - 1) for length in NATURAL[: 4 if plan.device.type == "cpu" else None]]
-    items = sequences(shape, lengths, plan.device)
-    steps = build_schedule(list(items))
-    rounds = 1 if plan.device.type == "cpu" else plan.rounds
-    theirs = _published_prompt(plan, shape, steps, items, rounds)
-    release()
-    engine = Engine(build(shape, plan.device, plan.precision), backend=plan.backend, options=plan.options)
-    engine.warm_up(list(items.values()))
-    taken = statistics.median(run_prompt(engine, steps, items) for _ in range(rounds))
-    yield {
-        "who": "both",
-        "what": "natural",
-        "model": shape.name,
-        "tokens": sum(lengths) / len(lengths),
-        "n": len(steps),
-        "published_s": theirs,
-        "ours_s": taken,
-        "ratio": theirs / taken,
-        "precision": plan.precision,
-        "backend": engine.backend.name,
-        "compile_s": engine.backend.compile_s,
-    }
-
-
-def _published_prompt(
-    plan: Plan, shape: Shape, steps: tuple[Step[int], ...], items: dict[int, torch.Tensor], rounds: int
-) -> float:
-    loop = PublishedLoop(build(shape, plan.device, "fp32").module, length=shape.tokens if plan.quick else LENGTH)
-    inputs = {key: loop.pad(value) for key, value in items.items()}
-    loop.fresh(inputs[0])
-    loop.restore()
-    return seconds(lambda: loop.prompt(steps, inputs), plan.device, rounds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from enginelib.natural import table as natural_table
+
 Row = dict[str, Any]
 
 
@@ -14,7 +16,7 @@ def markdown(results: dict[str, Any]) -> str:
     lines = ["| figure | measured | target | |", "|---|---:|---:|---|"]
     lines += [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
     lines += ["", *_steps(rows, results.get("ceilings", {}))]
-    lines += ["", *_checks(rows), "", *_lanes(rows), "", *_ideas(results["rows"])]
+    lines += ["", *natural_table(rows), "", *_checks(rows), "", *_lanes(rows), "", *_ideas(results["rows"])]
     return "\n".join(lines)
 
 
@@ -81,7 +83,7 @@ def _steps(rows: list[Row], ceilings: dict[str, float]) -> list[str]:
             f"{_share(rate, ceilings.get(row['precision'] + '_tflop_s'))} | {_number(flow)} | "
             f"{_share(flow, ceilings.get('gb_s'))} | {_number(row.get('peak_mib'))} | {_number(row.get('compile_s'))} |"
         )
-    return lines
+    return lines if len(lines) > 2 else []
 
 
 def _checks(rows: list[Row]) -> list[str]:

@@ -133,6 +133,7 @@ def test_manifest_says_what_was_done(finished):
     assert manifest["state"] == "finished"
     assert manifest["plan"]["controls"] == ["random-corpus"] and manifest["plan"]["prompts"] == 4
     assert manifest["identity"]["device"] == "cpu" and manifest["provenance"]["packages"]["torch"]
+    assert manifest["execution"] == {"products": "default (no layer is large enough)"}
     assert {"prepare", "select", "finetune"} <= set(manifest["wall_s"])
 
 
@@ -336,6 +337,21 @@ def test_dry_run_plan_counts_what_is_done(finished, suite):
     plan = plan_run(Request(suite, outcome.folder), Log())
     assert {row["cell_id"] for row in rows} <= {cell.cell_id for cell in plan.cells}
     assert len(plan.done) == len(rows) and plan.n_prompts == 4
+
+
+def test_automatic_precision_is_settled_before_cells_are_planned_and_stays_what_it_was(finished, suite, monkeypatch):
+    from ttft_bench.engine import precision
+
+    monkeypatch.setattr(precision, "bf16_lead", lambda threads: 3.0)
+    automatic = suite.with_changes("model", precision="auto")
+    here, elsewhere = finished[0].folder, finished[0].folder / "elsewhere"
+    # The run that is there began in fp32: it goes on so, although the probe now says otherwise.
+    assert plan_run(Request(automatic, here, device="cpu"), Log()) == plan_run(
+        Request(suite, here, device="cpu"), Log()
+    )
+    assert plan_run(Request(automatic, elsewhere, device="cpu"), Log()).suite.model.precision == "bf16"
+    monkeypatch.setattr(precision, "bf16_lead", lambda threads: 0.05)
+    assert plan_run(Request(automatic, elsewhere, device="cpu"), Log()).suite == suite
 
 
 def test_picks_are_kept_and_not_made_again(suite, tmp_path, monkeypatch):

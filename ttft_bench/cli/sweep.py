@@ -43,7 +43,9 @@ def sweep(
     long: options.Long = None,
     protocol: Annotated[str | None, typer.Option("--bpb-protocol", help="window or document.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    precision: Annotated[str | None, typer.Option("--precision", help="fp32, tf32 or bf16.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.")
+    ] = None,
     backend: options.Backend = "auto",
     lanes: options.Lanes = 1,
     picks: Annotated[

@@ -31,6 +31,10 @@ class Backend(ABC):
         self.compile_s = 0.0
         self.repeatable = True
 
+    def describe(self) -> dict[str, str]:
+        """What was decided on this machine about how steps are executed; a run's manifest keeps it."""
+        return {}
+
     @abstractmethod
     def prepare(self, sequences: Sequence[torch.Tensor]) -> Any:
         """Make a batch of token sequences, each int64 of shape (T,), T >= 2; build what its shape needs.

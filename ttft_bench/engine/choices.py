@@ -10,6 +10,8 @@ ARMS = ("finetune", "none", "in-context", "in-context+finetune")
 LONG = ("truncate", "chunk")
 BACKENDS = ("auto", "eager", "compiled")
 PRECISIONS = ("fp32", "tf32", "bf16")
+#: What may be asked for: ``auto`` becomes one of them on the machine that finetunes.
+PRECISION_CHOICES = ("auto", *PRECISIONS)
 PROTOCOLS = ("window", "document")
 
 
@@ -23,4 +25,14 @@ def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise UsageError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
 
 
-__all__ = ["ARMS", "BACKENDS", "GROUPINGS", "LONG", "PRECISIONS", "PROTOCOLS", "REUSE_MODES", "check_choice"]
+__all__ = [
+    "ARMS",
+    "BACKENDS",
+    "GROUPINGS",
+    "LONG",
+    "PRECISIONS",
+    "PRECISION_CHOICES",
+    "PROTOCOLS",
+    "REUSE_MODES",
+    "check_choice",
+]

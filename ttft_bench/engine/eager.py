@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.model import LanguageModel, Snapshot
+from ttft_bench.engine.products import Swap
 from ttft_bench.engine.settings import SGD, AdamW, Settings, parse_optimizer
 from ttft_bench.engine.trainable import select_trainable
 
@@ -31,6 +32,11 @@ class EagerBackend(Backend):
         self.parameters = select_trainable(model.module, settings.trainable)
         self.snapshot = Snapshot(model.module)
         self.optimizer = make_optimizer(self.parameters, settings, model.device)
+        self.swap = Swap(model)
+
+    def describe(self) -> dict[str, str]:
+        """Which library multiplies matrices, where there was a choice."""
+        return {"products": str(self.swap.products)}
 
     def prepare(self, sequences: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Nothing to prepare: sequences are used as they are."""
@@ -38,13 +44,14 @@ class EagerBackend(Backend):
 
     def gradient(self, batch: tuple[torch.Tensor, ...], loss_weight: float = 1.0) -> torch.Tensor:
         """Forward and backward."""
-        # Zeroed in place, not freed: allocating half a gigabyte anew costs more than clearing it.
-        self.optimizer.zero_grad(set_to_none=False)
+        # Freed, not zeroed: what the backward pass writes becomes the gradient, nothing is cleared or added.
+        self.optimizer.zero_grad(set_to_none=True)
         if self.settings.dropout:
             self.model.module.train()
         try:
-            loss = self._loss(batch)
-            (loss if loss_weight == 1.0 else loss * loss_weight).backward()  # type: ignore[no-untyped-call]
+            with self.swap.active():
+                loss = self._loss(batch)
+                (loss if loss_weight == 1.0 else loss * loss_weight).backward()  # type: ignore[no-untyped-call]
         finally:
             if self.settings.dropout:
                 self.model.module.eval()

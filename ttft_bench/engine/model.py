@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ttft_bench.engine.choices import PRECISIONS, check_choice
+from ttft_bench.engine.precision import resolve_precision
 from ttft_bench.errors import ModelError, UsageError
 from ttft_bench.text import printable
 
@@ -122,7 +122,8 @@ def load_model(
         source: local folder or hub id.
         name: how results call it; ``source`` if not given.
         device: see :func:`resolve_device`.
-        precision: ``fp32``; ``tf32`` (fp32 with TF32 matrix products on NVIDIA GPUs); ``bf16`` (autocast).
+        precision: ``fp32``; ``tf32`` (fp32 with TF32 matrix products on NVIDIA GPUs); ``bf16`` (autocast);
+            ``auto``, see :func:`ttft_bench.engine.precision.resolve_precision`.
         start_token: ``auto`` (BOS unless it is a chat marker, else ``<|endoftext|>``, else EOS), ``none``,
             or a token of the vocabulary.
 
@@ -132,8 +133,8 @@ def load_model(
     """
     from transformers import AutoModelForCausalLM
 
-    check_choice("precision", precision, PRECISIONS)
     target = resolve_device(device)
+    precision = resolve_precision(precision, target)
     _quiet()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     tokenizer = load_tokenizer(source)

@@ -94,6 +94,7 @@ def open_manifest(
         },
         "identity": {**before.get("identity", {}), **identity},
         "provenance": {**collect(list(argv)), "started": store.now()},
+        "execution": before.get("execution", {}),
         "wall_s": dict(before.get("wall_s", {})),
     }
     store.write_manifest(folder, manifest)

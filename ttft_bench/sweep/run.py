@@ -16,6 +16,8 @@ from ttft_bench.sweep.stage import finetune_cells, finished_cells
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
+    import torch
+
     from ttft_bench.sweep.picks import Picks
     from ttft_bench.sweep.prepare import Prepared
 
@@ -34,9 +36,10 @@ class Plan:
 def plan_run(request: Request, reporter: Reporter) -> Plan:
     """Say what a run would do, without embedding, selecting or finetuning anything."""
     from ttft_bench.corpus.sentence import load_embedder
-    from ttft_bench.engine.model import model_fingerprint
+    from ttft_bench.engine.model import model_fingerprint, resolve_device
     from ttft_bench.sweep.prepare import load_suite_corpus, resolve_source, train_hash
 
+    request = _settle_precision(request, resolve_device(request.device))
     suite = request.suite
     model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
     if request.picks is not None:
@@ -62,6 +65,9 @@ def _cells(suite: Suite, prompts: Sequence[str], jobs: Sequence[Job], identity: 
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
     """``ttft-bench select``: make and store picks, finetune nothing."""
+    from ttft_bench.engine.host import fit_threads
+
+    fit_threads()
     jobs = make_jobs(request.suite)
     with store.writing(request.folder):
         picks, _ = _select(request, jobs, reporter)
@@ -76,14 +82,17 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         KeyboardInterrupt: passed on after everything finished so far is on disk.
         TtftBenchError: nothing sensible can be run; rows of an earlier run stay as they are.
     """
+    from ttft_bench.engine.host import fit_threads
     from ttft_bench.engine.model import model_fingerprint, resolve_device
     from ttft_bench.engine.opening import resolve_backend
     from ttft_bench.engine.schedule import make_batches
     from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
+    fit_threads()
     target = resolve_device(request.device)
     device = device_label(target)
+    request = _settle_precision(request, target)
     stored = _from_picks(request) if request.picks is not None else None
     if stored is not None:
         request = replace(request, suite=stored.suite)
@@ -119,6 +128,17 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         rows = [row for row in store.load_run(request.folder).rows if row["cell_id"] in wanted]
         ok = sum(row["status"] == "ok" for row in rows)
         return Outcome(request.folder, ok, len(wanted) - ok)
+
+
+def _settle_precision(request: Request, device: torch.device) -> Request:
+    """``auto`` becomes a precision before anything is planned: it is part of what a cell is."""
+    from ttft_bench.engine.precision import resolve_precision
+
+    wanted = request.suite.model.precision
+    if wanted == "auto":  # a run goes on as it began, whatever a probe would find today
+        wanted = (store.read_manifest(request.folder) or {}).get("identity", {}).get("precision", wanted)
+    settled = resolve_precision(wanted, device)
+    return replace(request, suite=request.suite.with_changes("model", precision=settled))
 
 
 def _select(request: Request, jobs: Sequence[Job], reporter: Reporter) -> tuple[Picks, dict[str, Any]]:

@@ -35,7 +35,8 @@ def finetune_cells(
         source: folder or hub id of the model.
         cells: every cell of the run.
         picks: what was selected.
-        manifest: of the run; its id and device go into every row, and it is told the seconds of compiling.
+        manifest: of the run; its id and device go into every row, and it is told the seconds of compiling and what
+            was decided about executing steps on this machine.
         reporter: is told how it is getting on.
     """
     from ttft_bench.engine.host import keep_freed_memory
@@ -63,6 +64,7 @@ def finetune_cells(
     )
     settings = suite.finetune.settings()
     lanes = open_lanes(model, settings, request.lanes, backend=request.backend)
+    manifest["execution"] = lanes[0].engine.backend.describe()
     chunk = suite.finetune.long == "chunk"
     items = Items(model, picks.texts, suite.model.max_tokens, chunk, settings.batch)
     tasks = make_tasks(todo, picks.sequences(), items.arrange)

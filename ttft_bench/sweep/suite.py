@@ -11,7 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISIONS, PROTOCOLS, REUSE_MODES, check_choice
+from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, PROTOCOLS, REUSE_MODES, check_choice
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
@@ -148,7 +148,7 @@ class Suite:
         if max(self.select.budgets) > MAX_BUDGET:
             raise UsageError(f"budgets must be at most {MAX_BUDGET}, got {max(self.select.budgets)}")
         check_choice("select.grouping", self.select.grouping, GROUPINGS)
-        check_choice("model.precision", self.model.precision, PRECISIONS)
+        check_choice("model.precision", self.model.precision, PRECISION_CHOICES)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
         check_choice("finetune.long", self.finetune.long, LONG)
         for what, words, choices in (

@@ -1,0 +1,40 @@
+"""The tables of kept figures inside benchmarks/README.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from enginelib.table import markdown
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def inserted(text: str, name: str, results: dict[str, Any]) -> str:
+    """``text`` with the tables of ``results`` between its marks ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if begin not in text or end not in text:
+        raise ValueError(f"no place for these figures: {begin} and {end} are missing")
+    head, rest = text.split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    machine = results["machine"]
+    where = (
+        f"{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch_build']}; "
+        f"{results['ceilings']['fp32_tflop_s']:.2f} TFLOP/s in a large fp32 product and "
+        f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
+    )
+    tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(results)}\n\n{where}")
+    return f"{head}{begin}\n{tables}\n{end}{tail}"
+
+
+def rewrite(name: str, results: dict[str, Any]) -> None:
+    """Put the tables into benchmarks/README.md."""
+    README.write_text(inserted(README.read_text(encoding="utf-8"), name, results), encoding="utf-8")
+
+
+__all__ = ["README", "inserted", "rewrite"]
