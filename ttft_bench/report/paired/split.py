@@ -1,0 +1,95 @@
+"""Parts of a run that belong apart: scopes, whose rows no table may mix, strata and subsets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from ttft_bench.report.stats import Row
+
+By = Literal["all", "stratum", "subset"]
+BY: tuple[By, ...] = get_args(By)
+
+#: Near-duplicate strata, worst leak first.
+STRATA = ("exact", "near", "clean")
+NOT_COMPUTED = "not computed"
+
+#: What must be equal on both sides of a comparison of strategies.
+SCOPE_COLUMNS = (
+    "model",
+    "embedder",
+    "precision",
+    "max_tokens",
+    "bpb_protocol",
+    "start_token",
+    "pool_k",
+    "optimizer",
+    "long",
+    "device",
+    "backend",
+    "lanes",
+)
+
+#: The control of the embedding: a run whose documents have each other's embeddings names its embedder like this.
+SHUFFLED_PREFIX = "shuffled["
+
+
+def split_rows(rows: Sequence[Row], by: By = "all") -> dict[str, list[Row]]:
+    """Rows by stratum (exact, near, clean, not computed), by subset, or all together under ``all``."""
+    if by == "all":
+        return {"all": list(rows)}
+    empty = NOT_COMPUTED if by == "stratum" else "unnamed"
+    parts: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        parts[str(row.get(by) or empty)].append(row)
+    known = {name: place for place, name in enumerate(STRATA)} if by == "stratum" else {}
+    return {name: parts[name] for name in sorted(parts, key=lambda name: (known.get(name, len(known)), name))}
+
+
+def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> dict[str, list[Row]]:
+    """Rows that may be compared with each other, the largest scope first; ``{"": rows}`` if there is only one.
+
+    A scope is named by the columns in which scopes differ, ``model=a, device=cpu``. A row that leaves such a column
+    empty (an untouched model has no optimizer) belongs to every scope that agrees in the others.
+    """
+    values = {column: {str(row[column]) for row in rows if row.get(column) not in (None, "")} for column in columns}
+    varying = [column for column in columns if len(values[column]) > 1]
+    if not varying:
+        return {"": list(rows)}
+    marks = [tuple(_text(row, column) for column in varying) for row in rows]
+    whole = {mark for mark in marks if all(mark)} or set(marks)
+    scopes: dict[tuple[str, ...], list[Row]] = {mark: [] for mark in whole}
+    for row, mark in zip(rows, marks, strict=True):
+        for scope in scopes:
+            if all(part in ("", own) for part, own in zip(mark, scope, strict=True)):
+                scopes[scope].append(row)
+    ordered = sorted(scopes, key=lambda scope: (-len(scopes[scope]), scope))
+    return {
+        ", ".join(f"{column}={part}" for column, part in zip(varying, scope, strict=True)): scopes[scope]
+        for scope in ordered
+    }
+
+
+def split_shuffled(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows with true embeddings, and those of the control with shuffled ones."""
+    shuffled = [row for row in rows if _text(row, "embedder").startswith(SHUFFLED_PREFIX)]
+    return [row for row in rows if not _text(row, "embedder").startswith(SHUFFLED_PREFIX)], shuffled
+
+
+def _text(row: Row, column: str) -> str:
+    value = row.get(column)
+    return "" if value is None else str(value)
+
+
+__all__ = [
+    "BY",
+    "NOT_COMPUTED",
+    "SCOPE_COLUMNS",
+    "SHUFFLED_PREFIX",
+    "STRATA",
+    "By",
+    "split_rows",
+    "split_scopes",
+    "split_shuffled",
+]
