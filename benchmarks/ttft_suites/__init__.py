@@ -11,3 +11,8 @@ from pathlib import Path
 def quick() -> Path:
     """The file of the suite ``quick``."""
     return Path(__file__).with_name("quick.toml")
+
+
+def falsifiers() -> Path:
+    """What would falsify the claims about HullFT; ``benchmarks/FALSIFIERS.md`` is made from it."""
+    return Path(__file__).with_name("falsifiers.toml")

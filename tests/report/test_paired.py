@@ -105,7 +105,7 @@ def test_the_global_generator_is_left_alone_and_results_repeat():
             Outcome.NO_DATA,
             "no data",
         ),
-        ([row(s, p, 80.0 + p) for s in "ab" for p in range(8)], Outcome.ALL_EQUAL, "equivalent"),
+        ([row(s, p, 80.0 + p) for s in "ab" for p in range(10)], Outcome.ALL_EQUAL, "equivalent"),
         ([row(s, p, 80.0 + 2 * (s == "b")) for s in "ab" for p in range(20)], Outcome.ALL_EQUAL, "worse"),
     ],
     ids=["one prompt", "one group", "all failed", "nan", "no shared prompt", "all the same", "all shifted"],
@@ -143,12 +143,11 @@ def test_a_setting_without_a_partner_at_its_budget_is_named():
 
 
 def test_both_aggregates_have_their_own_names_and_intervals():
-    data = [row("a", 0, 50.0, bytes_scored=100), row("a", 1, 100.0, bytes_scored=900), row("a", 2, 80.0)]
-    for r, group in zip(data, "xyz", strict=True):
-        r["group"] = group
+    sizes = {0: (50.0, 100), 1: (100.0, 900), 2: (80.0, 1000), 3: (80.0, 1000), 4: (80.0, 1000)}
+    data = [row("a", p, pct, bytes_scored=size, group=f"g{p}") for p, (pct, size) in sizes.items()]
     (found,) = summarise_settings(settle(data))
-    assert found.bpb_pct_mean.value == pytest.approx(230 / 3)
-    assert found.bpb_pct_corpus.value == pytest.approx(100 * (50 + 900 + 800) / 2000)
+    assert found.bpb_pct_mean.value == pytest.approx(390 / 5)
+    assert found.bpb_pct_corpus.value == pytest.approx(100 * (50 + 900 + 3 * 800) / 4000)
     assert found.bpb_pct_corpus.low < found.bpb_pct_corpus.value < found.bpb_pct_corpus.high
     data[0]["bytes_scored"] = None
     (found,) = summarise_settings(settle(data))
@@ -166,10 +165,11 @@ def test_times_are_medians_with_quartiles_and_context_counts_where_there_is_one(
 
 
 def test_a_statistic_that_some_resamples_lack_has_no_interval():
-    values = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
-    found = interval(values, ["a", "b", "c"], ratio)
-    assert (found.value, found.low, found.outcome) == (3.0, None, Outcome.UNSTABLE)
-    assert figure(found) == "3.00 (unstable)"
+    values = np.array([[1.0, 0.0]] * 4 + [[1.0, 1.0]])
+    found = interval(values, list("abcde"), ratio)
+    assert (found.value, found.low, found.outcome) == (5.0, None, Outcome.UNSTABLE)
+    assert figure(found) == "5.00 (unstable)"
+    assert interval(values[:4] + 1, list("abcd"), ratio).outcome is Outcome.FEW_GROUPS
     assert interval(np.zeros((0, 2)), [], ratio).outcome is Outcome.NO_DATA
 
 

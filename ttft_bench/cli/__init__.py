@@ -14,6 +14,7 @@ import ttft_bench.cli.check as check_command
 import ttft_bench.cli.corpus as corpus_command
 import ttft_bench.cli.report as report_command
 import ttft_bench.cli.select as select_command
+import ttft_bench.cli.statistics as statistics_command
 import ttft_bench.cli.strategies as strategies_command
 import ttft_bench.cli.sweep as sweep_command
 import ttft_bench.cli.verify as verify_command
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command("sweep")(sweep_command.sweep)
 app.command("select")(select_command.select)
 app.command("report")(report_command.report)
+app.command("statistics")(statistics_command.statistics)
 app.command("verify")(verify_command.verify)
 app.command("check")(check_command.check)
 app.command("strategies")(strategies_command.strategies)

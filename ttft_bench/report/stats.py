@@ -202,14 +202,14 @@ def corpus_ratio(rows: Sequence[Row]) -> float | None:
     return 100 * after / before if before > 0 else None
 
 
-def settle(rows: Sequence[Row]) -> list[Row]:
+def settle(rows: Sequence[Row], columns: Sequence[str] = ("lr", "trainable")) -> list[Row]:
     """Leave out of the rows a learning rate or trainable set that is the same for all: it tells no two settings apart.
 
     Rows that train nothing carry neither, and do not make a difference.
     """
     same = {
-        column: empty
-        for column, empty in (("lr", None), ("trainable", ""))
+        column: "" if column == "trainable" else None
+        for column in columns
         if len({row.get(column) for row in rows} - {None, ""}) <= 1
     }
     return [{**row, **same} for row in rows] if same else list(rows)

@@ -27,6 +27,7 @@ MANIFEST = "manifest.json"
 RESULTS = "results.jsonl"
 PICKS = "picks.jsonl"
 DOCUMENTS = "documents.jsonl"
+ALIGNMENT = "alignment.jsonl"
 LOCK = ".lock"
 
 _REMEDY = "Free some space or give another --output; rows already written are kept"
@@ -275,6 +276,7 @@ def _drop_torn_line(path: Path) -> None:
 
 
 __all__ = [
+    "ALIGNMENT",
     "DOCUMENTS",
     "PICKS",
     "RESULTS",

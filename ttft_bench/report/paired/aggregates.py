@@ -71,7 +71,7 @@ def _summary(key: Key, rows: Sequence[Row]) -> SettingSummary:
         bpb_pct_mean=mean_interval(list(quality.values()), [groups[prompt] for prompt in quality]),
         bpb_pct_corpus=_corpus(measured, groups),
         times={**times, **({COST.key: total} if total else {})},
-        statuses=Counter(str(row.get("status") or "unknown") for row in rows),
+        statuses=dict(Counter(str(row.get("status") or "unknown") for row in rows)),
     )
 
 

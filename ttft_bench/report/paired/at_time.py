@@ -1,8 +1,8 @@
 """BPB% at time T: what each line of settings reaches within T seconds per prompt.
 
 A line is a strategy with all its budgets and reuse settings. Each setting is a point (mean of total time, BPB%) over
-the same prompts. The line's frontier is the lower envelope of its points: those that no other point of the line beats in
-both. At T the line has ::
+the same prompts. The line's frontier is the lower envelope of its points: those that no other point of the line beats
+in both. At T the line has ::
 
     B(T) = B_i + (T - t_i) / (t_j - t_i) * (B_j - B_i)      t_i <= T < t_j, neighbours on the frontier
 
@@ -151,21 +151,26 @@ def bpb_at_times(
 
 
 def usual_times(lines: Sequence[Line], count: int = 5) -> tuple[float, ...]:
-    """Times, evenly spaced in their logarithm, from where every line has begun to where the first one ends.
+    """Times, evenly spaced in their logarithm, between where every line has begun and where the first one ends.
 
-    They follow from times alone, so nobody's quality can have chosen them. If one line ends before another begins,
-    they end with the last line instead.
+    They follow from times alone, so nobody's quality can have chosen them. Lines of a single setting have no say where
+    others have several. If one line ends before another begins, times end with the last line instead. The beginning
+    itself is none of them: half of the resamples of the line that begins there would not have reached it.
     """
-    spans = [(line.points[0].mean_s, line.points[-1].mean_s) for line in lines if line.points]
+    several = [line for line in lines if len(line.points) > 1] or lines
+    spans = [(line.points[0].mean_s, line.points[-1].mean_s) for line in several if line.points]
     if not spans:
         return ()
     low = max(first for first, _ in spans)
     high = min(last for _, last in spans)
-    if high <= low:
-        high = max(last for _, last in spans)
+    return between(low, high if high > low else max(last for _, last in spans), count)
+
+
+def between(low: float, high: float, count: int = 5) -> tuple[float, ...]:
+    """Times above ``low`` and up to ``high``, evenly spaced in their logarithm; just ``high`` without room."""
     if low <= 0 or high <= low:
-        return (low,)
-    return tuple(float(time) for time in np.geomspace(low, high, count))
+        return (max(low, high),)
+    return tuple(float(time) for time in np.geomspace(low, high, count + 1)[1:])
 
 
 def _collect(members: Mapping[Key, Sequence[Row]], aggregate: Aggregate) -> _Data:

@@ -16,8 +16,8 @@ from ttft_bench.report.stats import Spread
 
 FAMILY_CAPTION = (
     "Difference: mean over prompts of setting minus reference, in points of BPB% (below 0: better), with its 95 % "
-    "BCa bootstrap interval over groups. Wilcoxon: signed-rank p-value of groups, corrected after Holm over this table. "
-    f"TOST: p-value for a difference beyond ±{EQUIVALENCE_MARGIN} (below 0.05: equivalent). "
+    "BCa bootstrap interval over groups. Wilcoxon: signed-rank p-value of groups, corrected after Holm over this "
+    f"table. TOST: p-value for a difference beyond ±{EQUIVALENCE_MARGIN} (below 0.05: equivalent). "
     f"Tie: less than {TIE_BPB_PCT} apart."
 )
 TIMES_CAPTION = (

@@ -9,6 +9,8 @@ CONFIDENCE = 0.95
 #: Below these counts a verdict is "not decided", whatever the figures look like.
 MIN_PROMPTS = 30
 MIN_GROUPS = 10
+#: Below this count there is no interval at all: four groups have 35 different resamples.
+MIN_GROUPS_FOR_INTERVAL = 5
 
 
 class Outcome(StrEnum):
@@ -18,6 +20,7 @@ class Outcome(StrEnum):
     NO_DATA = "no data"  # no prompt was measured on every side
     ONE_PROMPT = "one prompt"  # nothing to resample, nothing to rank
     ONE_GROUP = "one group"  # several prompts that belong together count as one observation
+    FEW_GROUPS = "few groups"  # resamples of so few repeat themselves; an interval would be too narrow
     ALL_EQUAL = "all equal"  # no spread: the interval has no width, a test has nothing to test
     UNSTABLE = "unstable"  # some resamples have no such figure, so there is no interval for it
     NO_INTERVAL = "no interval"  # the BCa correction is undefined for these values
@@ -47,18 +50,23 @@ class Interval:
 
     def shortage(self) -> str:
         """Why nothing may be concluded from this interval; empty where something may."""
-        if self.value is None or self.low is None:
+        if self.value is None:
             return str(self.outcome)
         if self.n_prompts < MIN_PROMPTS:
             return f"{self.n_prompts} of the {MIN_PROMPTS} prompts that are needed"
         if self.n_groups < MIN_GROUPS:
             return f"{self.n_groups} of the {MIN_GROUPS} groups that are needed"
-        return ""
+        return str(self.outcome) if self.low is None else ""
 
     def negated(self) -> Interval:
         """The interval of minus the figure."""
         value, low, high = (None if part is None else -part for part in (self.value, self.high, self.low))
         return Interval(value, low, high, self.n_prompts, self.n_groups, self.outcome, self.confidence)
 
+    def shifted(self, by: float) -> Interval:
+        """The interval of the figure plus a constant."""
+        value, low, high = (None if part is None else part + by for part in (self.value, self.low, self.high))
+        return Interval(value, low, high, self.n_prompts, self.n_groups, self.outcome, self.confidence)
 
-__all__ = ["CONFIDENCE", "MIN_GROUPS", "MIN_PROMPTS", "Interval", "Outcome"]
+
+__all__ = ["CONFIDENCE", "MIN_GROUPS", "MIN_GROUPS_FOR_INTERVAL", "MIN_PROMPTS", "Interval", "Outcome"]

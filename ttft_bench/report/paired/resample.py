@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval, Outcome
+from ttft_bench.report.paired.outcomes import CONFIDENCE, MIN_GROUPS_FOR_INTERVAL, Interval, Outcome
 from ttft_bench.seeds import derive_rng
 
 N_RESAMPLES = 9999
@@ -53,8 +53,8 @@ def interval(values: NDArray[Any], groups: Sequence[str], combine: Combine, conf
         value = float(combine(sums.sum(axis=0)))
     if not np.isfinite(value):
         return Interval(None, None, None, n, g, Outcome.NO_DATA, confidence)
-    if g == 1:
-        outcome = Outcome.ONE_PROMPT if n == 1 else Outcome.ONE_GROUP
+    if g < MIN_GROUPS_FOR_INTERVAL:
+        outcome = Outcome.ONE_PROMPT if n == 1 else Outcome.ONE_GROUP if g == 1 else Outcome.FEW_GROUPS
         return Interval(value, None, None, n, g, outcome, confidence)
     low, high, outcome = _bounds(sums, combine, value, confidence)
     return Interval(value, low, high, n, g, outcome, confidence)
