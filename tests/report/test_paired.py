@@ -213,3 +213,21 @@ def test_text_of_rows_is_escaped_in_tables():
     data = rows({"a": 80.0, "<b>|x": 79.0}, n=4)
     text = "\n".join(family_lines(compare_all(settle(data), "a")))
     assert "<b>" not in text and "&lt;b&gt;\\|x" in text
+
+
+def test_pools_are_scopes_and_a_control_on_random_ones_stands_beside_each():
+    data = [row("hullft", p, 80.0, pool_source=source) for source in ("nearest", "bm25") for p in range(3)]
+    data += [row("hullft", 3, 80.0, pool_source="embedding"), row("random-corpus", 0, 97.0, pool_source="random")]
+    scopes = split_scopes(data)
+    assert {name: len(part) for name, part in scopes.items()} == {
+        "pool_source=embedding": 5,
+        "pool_source=bm25": 4,
+    }
+    floor = [*data, *(row("hullft", p, 95.0, pool_source="random") for p in range(2))]
+    assert len(split_scopes(floor)["pool_source=random"]) == 3, "hullft on random pools is no control but a floor"
+    assert list(split_scopes(data[-1:])) == [""]
+
+
+def test_near_duplicates_left_out_and_kept_are_scopes():
+    data = [row("a", 0, 80.0, pool_source="embedding") | {"excluded": word} for word in ("", "near-duplicates[0.8]")]
+    assert list(split_scopes(data)) == ["excluded=near-duplicates[0.8]", "excluded=nothing"]

@@ -23,13 +23,20 @@ SCOPE_COLUMNS = (
     "max_tokens",
     "bpb_protocol",
     "start_token",
+    "pool_source",
     "pool_k",
+    "excluded",
     "optimizer",
     "long",
     "device",
     "backend",
     "lanes",
 )
+
+#: Words of early rows for what has another name now.
+_SAME = {("pool_source", "nearest"): "embedding"}
+#: Pools of random documents: what is only ever run on them is a control, and stands beside every scope.
+_RANDOM_POOL = "random"
 
 #: The control of the embedding: a run whose documents have each other's embeddings names its embedder like this.
 SHUFFLED_PREFIX = "shuffled["
@@ -51,18 +58,25 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     """Rows that may be compared with each other, the largest scope first; ``{"": rows}`` if there is only one.
 
     A scope is named by the columns in which scopes differ, ``model=a, device=cpu``. A row that leaves such a column
-    empty (an untouched model has no optimizer) belongs to every scope that agrees in the others.
+    empty (an untouched model has no optimizer) belongs to every scope that agrees in the others, and so does a control
+    on random pools: a strategy that the rows have on no other pool.
     """
-    values = {column: {str(row[column]) for row in rows if row.get(column) not in (None, "")} for column in columns}
+    chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
+
+    def mark(row: Row, column: str) -> str:
+        beside = column == "pool_source" and str(row.get("strategy")) not in chosen and chosen
+        return "" if beside else _text(row, column)
+
+    values = {column: {found for row in rows if (found := mark(row, column))} for column in columns}
     varying = [column for column in columns if len(values[column]) > 1]
     if not varying:
         return {"": list(rows)}
-    marks = [tuple(_text(row, column) for column in varying) for row in rows]
-    whole = {mark for mark in marks if all(mark)} or set(marks)
-    scopes: dict[tuple[str, ...], list[Row]] = {mark: [] for mark in whole}
-    for row, mark in zip(rows, marks, strict=True):
+    marks = [tuple(mark(row, column) for column in varying) for row in rows]
+    whole = {own for own in marks if all(own)} or set(marks)
+    scopes: dict[tuple[str, ...], list[Row]] = {own: [] for own in whole}
+    for row, own in zip(rows, marks, strict=True):
         for scope in scopes:
-            if all(part in ("", own) for part, own in zip(mark, scope, strict=True)):
+            if all(part in ("", wanted) for part, wanted in zip(own, scope, strict=True)):
                 scopes[scope].append(row)
     ordered = sorted(scopes, key=lambda scope: (-len(scopes[scope]), scope))
     return {
@@ -79,7 +93,10 @@ def split_shuffled(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
 
 def _text(row: Row, column: str) -> str:
     value = row.get(column)
-    return "" if value is None else str(value)
+    if column == "excluded" and row.get("pool_source"):
+        return str(value or "nothing")  # leaving nothing out is a choice like any other
+    text = "" if value is None else str(value)
+    return _SAME.get((column, text), text)
 
 
 __all__ = [

@@ -226,10 +226,11 @@ def _others(scopes: Mapping[str, Sequence[Row]], first: str, column: str) -> dic
     """Scopes that differ from the first one in ``column``, and in nothing else that matters, by their value of it."""
 
     def values(rows: Sequence[Row]) -> dict[str, str]:
-        return {
-            name: next((str(row[name]) for row in rows if row.get(name) not in (None, "")), "")
-            for name in SCOPE_COLUMNS
+        # The most frequent one: a control on random pools stands in every scope.
+        found = {
+            name: Counter(str(row[name]) for row in rows if row.get(name) not in (None, "")) for name in SCOPE_COLUMNS
         }
+        return {name: count.most_common(1)[0][0] if count else "" for name, count in found.items()}
 
     mine = values(scopes[first]) if first in scopes else {}
     found: dict[str, Sequence[Row]] = {}

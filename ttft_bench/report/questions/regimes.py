@@ -131,7 +131,7 @@ def _places(rows: Sequence[Row]) -> dict[str, tuple[float, float]]:
         length, similarity = number(row, "tokens_scored"), number(row, "similarity_max")
         if length is not None:
             tokens[prompt] = max(length, tokens.get(prompt, length))
-        if similarity is not None and row.get("pool_source") in ("", None, "nearest"):
+        if similarity is not None and row.get("pool_source") != "random":
             nearest[prompt] = max(similarity, nearest.get(prompt, similarity))
     return {prompt: (tokens[prompt], nearest[prompt]) for prompt in tokens.keys() & nearest.keys()}
 
