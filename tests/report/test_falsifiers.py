@@ -158,6 +158,15 @@ def test_other_learning_rates_and_arms_do_not_mix_in():
     assert judged("weights-carry-nothing", data + worse).ruling == "stands"
 
 
+def test_times_of_two_devices_decide_nothing():
+    from ttft_bench.report.paired.split import QUALITY_SCOPE
+
+    data = budgets({"hullft": CURVE}, device="one") + budgets({"sift": shifted(4.0)}, device="two")
+    (found,) = evaluate([REGISTERED["sift-on-the-frontier"]], data, QUALITY_SCOPE)
+    assert found.why == "subject and rivals were not timed on one device"
+    assert judged("sift-on-the-frontier", data).why == "sift[...] was not run"
+
+
 def test_what_was_not_run_is_named_and_nothing_crashes_on_nothing():
     found = judged("weights-carry-nothing", rows({"hullft": 80.0, "knn": 81.0}))
     assert found.ruling == "not decided" and found.why == "hull-shuffled, uniform-support was not run"

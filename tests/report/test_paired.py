@@ -201,6 +201,8 @@ def test_scopes_keep_models_and_devices_apart_and_untrained_rows_join_all():
     assert list(scopes) == ["model=m1, optimizer=adam", "model=m2, optimizer=adam", "model=m1, optimizer=sgd"]
     assert [len(part) for part in scopes.values()] == [4, 3, 2]
     assert list(split_scopes(data[:3])) == [""]
+    alone = [*data, row("none", 0, 100.0, model="m3", optimizer="")]
+    assert sum(len(part) for part in split_scopes(alone).values()) == 10, "no row is lost"
 
 
 def test_the_control_with_shuffled_embeddings_is_told_apart():

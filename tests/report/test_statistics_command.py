@@ -73,3 +73,21 @@ def test_a_folder_without_rows_is_refused(tmp_path):
     (tmp_path / "results.jsonl").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="no rows yet"):
         find(tmp_path)
+
+
+def test_qualities_compare_across_devices_on_demand_and_times_never_do():
+    data = [*rows({"a": 80.0}, n=40, device="one"), *rows({"b": 78.0}, n=40, device="two", finetune_s=9.0)]
+    apart = find_in(data, {})
+    assert [len(scope.parts[0].family.comparisons) for scope in apart.scopes] == [0, 0]
+    (scope,) = find_in(data, {}, across_devices=True).scopes
+    (part,) = scope.parts
+    assert part.family.comparisons[0].verdict == "better"
+    assert [line.label for line in part.times.lines] == ["a"]
+
+
+def test_differences_at_equal_time_have_the_reference_under_several_rates():
+    data = [*budgets({"a": [(1, 90.0, 1.0), (5, 80.0, 2.0)], "b": [(1, 91.0, 1.0), (5, 81.0, 2.0)]}, n=12)]
+    data += budgets({"a": [(1, 95.0, 1.0)]}, n=12, lr=1e-3)
+    (scope,) = find_in(data, {}).scopes
+    differences = {cell.label for cell in scope.parts[0].times.cells if cell.difference is not None}
+    assert scope.parts[0].times.reference == "a (lr=5e-05)" and "b (lr=5e-05)" in differences

@@ -25,6 +25,13 @@ def statistics(
     falsifiers: Annotated[
         Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
     ] = None,
+    across_devices: Annotated[
+        bool,
+        typer.Option(
+            "--across-devices",
+            help="Compare qualities across devices, backends and lanes; times only on the usual one.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
 ) -> None:
     """Compare strategies prompt by prompt, and answer what a reader asks, with a verdict for each question."""
@@ -39,6 +46,7 @@ def statistics(
         reference=reference,
         times_s=parse_seconds(at, "--at"),
         falsifiers=files(FALSIFIERS) if falsifiers is None else [falsifiers],
+        across_devices=across_devices,
     )
     if json:
         typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))

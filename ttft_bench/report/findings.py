@@ -24,9 +24,12 @@ from ttft_bench.report.paired import (
     split_shuffled,
     summarise_settings,
 )
+from ttft_bench.report.paired.at_time import line_label
 from ttft_bench.report.paired.compare import partner_of
 from ttft_bench.report.paired.prompts import by_setting
+from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, timed_alike
 from ttft_bench.report.questions import (
+    Falsifier,
     Finding,
     ResidualAnswer,
     WorthAnswer,
@@ -93,6 +96,7 @@ def find(
     reference: str | None = None,
     times_s: Sequence[float] | None = None,
     falsifiers: Sequence[Path] = (),
+    across_devices: bool = False,
 ) -> Findings:
     """Compute the findings of the run in folder ``path``.
 
@@ -102,6 +106,8 @@ def find(
         reference: strategy that others are compared with; None for the first one that the plan names.
         times_s: times for quality at equal time, seconds per prompt; None for times that follow from the run's.
         falsifiers: files of falsifiers.
+        across_devices: compare qualities of rows from different devices, backends and numbers of lanes, which differ by
+            rounding; times are then those of the most frequent one.
 
     Raises:
         UsageError: the folder does not exist, or no row is of the reference.
@@ -122,6 +128,7 @@ def find(
         reference=reference,
         times_s=times_s,
         claims=claims,
+        across_devices=across_devices,
         warnings=(*run.warnings, *warnings),
     )
 
@@ -133,7 +140,8 @@ def find_in(
     by: By = "all",
     reference: str | None = None,
     times_s: Sequence[float] | None = None,
-    claims: Sequence[Any] = (),
+    claims: Sequence[Falsifier] = (),
+    across_devices: bool = False,
     warnings: Sequence[str] = (),
 ) -> Findings:
     """As :func:`find`, from rows and manifest."""
@@ -143,10 +151,12 @@ def find_in(
     if reference and not any(row.get("strategy") == reference for row in true):
         known = sorted({str(row.get("strategy")) for row in true})
         raise UsageError(f"no row is of strategy {reference!r}; the run has {', '.join(known)}")
+    columns = QUALITY_SCOPE if across_devices else SCOPE_COLUMNS
     scopes = tuple(
-        _scope(name, part, shuffled, by, chosen, times_s, controls) for name, part in split_scopes(true).items()
+        _scope(name, part, shuffled, by, chosen, times_s, controls)
+        for name, part in split_scopes(true, columns).items()
     )
-    return Findings(by, scopes, evaluate(claims, rows), tuple(warnings))
+    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(warnings))
 
 
 def usual_reference(rows: Sequence[Row], manifest: Mapping[str, Any], controls: frozenset[str]) -> str:
@@ -182,16 +192,18 @@ def _scope(
         parts=tuple(_part(label, part, reference, times_s) for label, part in parts.items()),
         forests=_forests(settled, reference),
         residual=answer_residual(rows, beside),
-        worth=answer_worth(rows, times_s, controls),
+        worth=answer_worth(timed_alike(rows), times_s, controls),
     )
 
 
 def _part(name: str, rows: Sequence[Row], reference: str, times_s: Sequence[float] | None) -> Part:
+    keys = by_setting(rows)
+    line = next((line_label(key) for key in keys if (key.strategy, key.arm) == (reference, "finetune")), "")
     return Part(
         name,
         summarise_settings(rows),
         compare_all(rows, reference),
-        bpb_at_times(rows, times_s, reference=reference),
+        bpb_at_times(timed_alike(rows), times_s, reference=line),
     )
 
 

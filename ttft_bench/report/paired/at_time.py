@@ -6,10 +6,9 @@ in both. At T the line has ::
 
     B(T) = B_i + (T - t_i) / (t_j - t_i) * (B_j - B_i)      t_i <= T < t_j, neighbours on the frontier
 
-the last point's BPB% beyond it (one need not spend what is left), and nothing before the first ("not reached"). This is
-how tables of quality at equal time are made in the literature; here they come with intervals: prompts are drawn again,
-by group, and means, envelope and interpolation are done anew for every draw. Differences between two lines use the same
-draws of prompts on both sides.
+the last point's BPB% beyond it (one need not spend what is left), and nothing before the first ("not reached"): linear
+in time between the settings that were run. Intervals: prompts are drawn again, by group, and means, envelope and
+interpolation are done anew for every draw. Differences between two lines use the same draws of prompts on both sides.
 """
 
 from __future__ import annotations

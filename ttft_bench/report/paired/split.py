@@ -32,6 +32,9 @@ SCOPE_COLUMNS = (
     "backend",
     "lanes",
 )
+#: Those of them that change times, and bits per byte by no more than rounding.
+TIME_SCOPE = ("device", "backend", "lanes")
+QUALITY_SCOPE = tuple(column for column in SCOPE_COLUMNS if column not in TIME_SCOPE)
 
 #: Words of early rows for what has another name now.
 _SAME = {("pool_source", "nearest"): "embedding"}
@@ -72,17 +75,28 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     if not varying:
         return {"": list(rows)}
     marks = [tuple(mark(row, column) for column in varying) for row in rows]
-    whole = {own for own in marks if all(own)} or set(marks)
+    # Rows with gaps join whole scopes; where none agrees with them, they are a scope of their own.
+    whole = {own for own in marks if all(own)}
+    whole |= {own for own in marks if not any(_agrees(own, scope) for scope in whole)}
     scopes: dict[tuple[str, ...], list[Row]] = {own: [] for own in whole}
     for row, own in zip(rows, marks, strict=True):
         for scope in scopes:
-            if all(part in ("", wanted) for part, wanted in zip(own, scope, strict=True)):
+            if _agrees(own, scope):
                 scopes[scope].append(row)
     ordered = sorted(scopes, key=lambda scope: (-len(scopes[scope]), scope))
     return {
         ", ".join(f"{column}={part}" for column, part in zip(varying, scope, strict=True)): scopes[scope]
         for scope in ordered
     }
+
+
+def _agrees(own: Sequence[str], scope: Sequence[str]) -> bool:
+    return all(part in ("", wanted) for part, wanted in zip(own, scope, strict=True))
+
+
+def timed_alike(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the device, backend and number of lanes that has most of them: only their times compare."""
+    return next(iter(split_scopes(rows, TIME_SCOPE).values()), [])
 
 
 def split_shuffled(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
@@ -102,11 +116,14 @@ def _text(row: Row, column: str) -> str:
 __all__ = [
     "BY",
     "NOT_COMPUTED",
+    "QUALITY_SCOPE",
     "SCOPE_COLUMNS",
     "SHUFFLED_PREFIX",
     "STRATA",
+    "TIME_SCOPE",
     "By",
     "split_rows",
     "split_scopes",
     "split_shuffled",
+    "timed_alike",
 ]

@@ -11,7 +11,7 @@ from ttft_bench.report.paired.at_time import TimeTable, bpb_at_times, line_label
 from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval
 from ttft_bench.report.paired.prompts import by_setting, pair
 from ttft_bench.report.paired.resample import mean_interval
-from ttft_bench.report.paired.split import SCOPE_COLUMNS, split_scopes, split_shuffled
+from ttft_bench.report.paired.split import SCOPE_COLUMNS, split_scopes, split_shuffled, timed_alike
 from ttft_bench.report.questions.falsifiers import Falsifier
 from ttft_bench.report.stats import Key, Row, number, settle
 
@@ -42,14 +42,16 @@ class Finding:
     evidence: tuple[Evidence, ...]
 
 
-def evaluate(falsifiers: Sequence[Falsifier], rows: Sequence[Row]) -> tuple[Finding, ...]:
+def evaluate(
+    falsifiers: Sequence[Falsifier], rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS
+) -> tuple[Finding, ...]:
     """Evaluate every falsifier.
 
     The first scope (one model, embedder, device and so on) is the one with most rows; only finetuned rows count, with
     the most frequent learning rate and trainable set. Rows that decide nothing make "not decided", with the reason.
     """
     true, _ = split_shuffled(rows)
-    scopes = split_scopes([row for row in true if str(row.get("arm") or "finetune") == "finetune"])
+    scopes = split_scopes([row for row in true if str(row.get("arm") or "finetune") == "finetune"], columns)
     first = next(iter(scopes), "")
     return tuple(_evaluate(item, scopes, first) for item in falsifiers)
 
@@ -126,7 +128,9 @@ def _equal_time(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | str:
     rivals, missing = _rivals(item, rows)
     if missing:
         return missing
-    cached = [row for row in rows if row.get("reuse_mode") in ("", None, "cached")]
+    cached = [row for row in timed_alike(rows) if row.get("reuse_mode") in ("", None, "cached")]
+    if not all(any(row.get("strategy") == name for row in cached) for name in (item.subject, *rivals)):
+        return "subject and rivals were not timed on one device"
     tables: list[tuple[str, TimeTable]] = []
     for rival in rivals:
         pair_rows = [row for row in cached if row.get("strategy") in (item.subject, rival)]
@@ -167,9 +171,10 @@ def _lower_residual(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | st
         if lower.below(0) and reduction >= item.min_reduction:
             informative.append(rival)
         else:
-            skipped.append(f"{item.subject} has a residual only {100 * reduction:.1f} % below that of {rival}")
+            skipped.append(f"the residual is {100 * reduction:.1f} % lower than that of {rival}")
     if not informative:
-        return f"no comparison is informative: {'; '.join(skipped)}"
+        needed = f"{100 * item.min_reduction:g} % are needed"
+        return f"no comparison is informative ({needed}): {'; '.join(skipped)}"
     return _at_budget(item, rows, "off", informative)
 
 
