@@ -16,3 +16,8 @@ def quick() -> Path:
 def precision() -> Path:
     """The file of the suite ``precision``."""
     return Path(__file__).with_name("precision.toml")
+
+
+def falsifiers() -> Path:
+    """What would falsify the claims about HullFT; ``benchmarks/FALSIFIERS.md`` is made from it."""
+    return Path(__file__).with_name("falsifiers.toml")

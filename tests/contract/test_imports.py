@@ -27,7 +27,7 @@ ALLOWED = {
     "selector": ("errors", "specs"),
     "registry": REGISTRY,
     "checks": (*REGISTRY, "checks"),
-    "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "text"),
+    "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text"),
 }
 FORBIDDEN = {"engine": ("selector", "sweep", "corpus", "registry", "checks", "report", "cli")}
 

@@ -120,3 +120,9 @@ def sweep_rows() -> Callable[..., list[Row]]:
 def fake_run() -> type[FakeRun]:
     """The stand-in for a run read from disk."""
     return FakeRun
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of paired statistics from a tenth of the draws: coarser at the edges, and quick."""
+    monkeypatch.setattr("ttft_bench.report.paired.resample.N_RESAMPLES", 999)

@@ -54,6 +54,13 @@ def test_json_on_stdout_is_json(run_folder: Path) -> None:
     assert not (run_folder / "report.html").exists()
 
 
+def test_open_shows_the_page_that_was_written(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert CliRunner().invoke(app, [str(run_folder), "--open"]).exit_code == 0
+    assert opened == [(run_folder / "report.html").resolve().as_uri()]
+
+
 def test_open_without_a_page_is_refused(run_folder: Path) -> None:
     result = CliRunner().invoke(app, [str(run_folder), "--open", "--no-html"])
     assert isinstance(result.exception, UsageError)

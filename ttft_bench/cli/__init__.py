@@ -11,9 +11,13 @@ import typer
 
 import ttft_bench.cli.assets as assets_command
 import ttft_bench.cli.check as check_command
+import ttft_bench.cli.compare as compare_command
 import ttft_bench.cli.corpus as corpus_command
+import ttft_bench.cli.merge as merge_command
 import ttft_bench.cli.report as report_command
+import ttft_bench.cli.schema as schema_command
 import ttft_bench.cli.select as select_command
+import ttft_bench.cli.statistics as statistics_command
 import ttft_bench.cli.strategies as strategies_command
 import ttft_bench.cli.sweep as sweep_command
 import ttft_bench.cli.verify as verify_command
@@ -36,8 +40,12 @@ app = typer.Typer(
 app.command("sweep")(sweep_command.sweep)
 app.command("select")(select_command.select)
 app.command("report")(report_command.report)
+app.command("statistics")(statistics_command.statistics)
+app.command("compare")(compare_command.compare)
+app.command("merge")(merge_command.merge)
 app.command("verify")(verify_command.verify)
 app.command("check")(check_command.check)
+app.command("schema")(schema_command.schema)
 app.command("strategies")(strategies_command.strategies)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")

@@ -122,6 +122,23 @@ def parse_rates(text: str) -> float | tuple[float, ...]:
     return rates[0] if len(rates) == 1 else tuple(rates)
 
 
+def parse_seconds(text: str | None, what: str) -> tuple[float, ...] | None:
+    """Parse ``1.75,2.00`` into seconds, ascending; None for nothing.
+
+    Raises:
+        UsageError: a part is no number above 0.
+    """
+    if text is None:
+        return None
+    try:
+        found = tuple(sorted(float(part) for part in text.split(",") if part.strip()))
+    except ValueError as error:
+        raise UsageError(f"{what} must be seconds such as 1.75,2.00, got {text!r}") from error
+    if not found or not all(0 < time < float("inf") for time in found):
+        raise UsageError(f"{what} must be seconds above 0 such as 1.75,2.00, got {text!r}")
+    return found
+
+
 def parse_names(text: str | None) -> tuple[str, ...] | None:
     """Split a comma-separated list of names; None stays None."""
     if text is None:

@@ -10,12 +10,14 @@ import importlib.metadata
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, UsageError
 from ttft_bench.registry.installed import (
     ASSETS,
     CORPORA,
+    FALSIFIERS,
     SELECTORS,
     SUITES,
     Entry,
@@ -73,6 +75,15 @@ def load(name: str, group: str = SELECTORS) -> Any:
         raise BrokenPluginError(
             f"{kind_of(group)} {name!r} of {item.source} cannot be imported: {cause}; {remedy}"
         ) from error
+
+
+def files(group: str) -> list[Path]:
+    """The files that all members of a group stand for: each is a function without arguments that returns a path.
+
+    Raises:
+        BrokenPluginError: importing one failed.
+    """
+    return [Path(load(item.name, group)()) for item in entries(group)]
 
 
 def load_selector(name: str) -> type[Selector]:
@@ -146,6 +157,7 @@ def list_selectors(timeout_s: float = 20.0) -> list[Row]:
 __all__ = [
     "ASSETS",
     "CORPORA",
+    "FALSIFIERS",
     "SELECTORS",
     "SUITES",
     "Entry",
@@ -157,6 +169,7 @@ __all__ = [
     "duplicates",
     "entries",
     "entry",
+    "files",
     "list_selectors",
     "load",
     "load_selector",

@@ -17,9 +17,10 @@ SELECTORS = "ttft_bench.selectors"
 CORPORA = "ttft_bench.corpora"
 SUITES = "ttft_bench.suites"
 ASSETS = "ttft_bench.assets"
+FALSIFIERS = "ttft_bench.falsifiers"
 
 #: What a user calls a member of each group.
-_KIND = {SELECTORS: "strategy", CORPORA: "corpus", SUITES: "suite", ASSETS: "asset"}
+_KIND = {SELECTORS: "strategy", CORPORA: "corpus", SUITES: "suite", ASSETS: "asset", FALSIFIERS: "falsifiers"}
 _BUILT_IN = "ttft-bench"
 
 

@@ -18,7 +18,7 @@ from ttft_bench.report.stats import (
     estimate,
     is_measured,
     per_prompt_quality,
-    settle_rates,
+    settle,
 )
 
 #: Finetuning on random corpus documents: what any finetuning gives, chosen or not.
@@ -35,7 +35,6 @@ UNIFORM_COLUMNS = (
     "max_tokens",
     "pool_k",
     "optimizer",
-    "trainable",
     "long",
     "backend",
     "lanes",
@@ -134,7 +133,7 @@ class Analysis:
 
 def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
     """Compute the analysis of result rows; every key of the manifest is optional."""
-    rows = settle_rates(rows)
+    rows = settle(rows)
     controls = control_labels(manifest)
     groups = aggregate(rows, controls)
     prompts = frozenset(str(row.get("prompt_id")) for row in rows)

@@ -15,12 +15,12 @@ from ttft_bench.text import printable
 def build_markdown(analysis: Analysis, manifest: Mapping[str, Any], summary: str, notes: tuple[str, ...]) -> str:
     """Write the page; every name in it is escaped."""
     suite = manifest.get("suite") or {}
-    lines = [f"# Run of suite {_plain(suite.get('name', 'unnamed'))}", ""]
+    lines = [f"# Run of suite {plain(suite.get('name', 'unnamed'))}", ""]
     if suite.get("purpose"):
-        lines += [_plain(f"{str(suite['purpose'])[:1].upper()}{str(suite['purpose'])[1:]}."), ""]
-    lines += [_plain(summary), "", "![BPB% against time per prompt](figures/quality_vs_time.png)", ""]
-    lines += [*table_lines(analysis), "", _plain(CAPTION), ""]
-    lines += [f"- {_plain(note)}" for note in notes]
+        lines += [plain(f"{str(suite['purpose'])[:1].upper()}{str(suite['purpose'])[1:]}."), ""]
+    lines += [plain(summary), "", "![BPB% against time per prompt](figures/quality_vs_time.png)", ""]
+    lines += [*table_lines(analysis), "", plain(CAPTION), ""]
+    lines += [f"- {plain(note)}" for note in notes]
     return "\n".join([*lines, *(["", *_origin(manifest)] if manifest else [])]).rstrip() + "\n"
 
 
@@ -28,7 +28,7 @@ def table_lines(analysis: Analysis) -> list[str]:
     """The table of results as Markdown lines, in the order of the terminal's."""
     header = "| " + " | ".join(title.replace("\n", " ") for title, _ in COLUMNS) + " |"
     rule = "|" + "|".join("---:" if is_number else "---" for _, is_number in COLUMNS) + "|"
-    rows = ["| " + " | ".join(_plain(cell) for cell in cells(analysis, group)) + " |" for group in analysis.groups]
+    rows = ["| " + " | ".join(plain(cell) for cell in cells(analysis, group)) + " |" for group in analysis.groups]
     return [header, rule, *rows]
 
 
@@ -48,10 +48,10 @@ def _origin(manifest: Mapping[str, Any]) -> list[str]:
         "torch": (provenance.get("packages") or {}).get("torch"),
         "wall time": ", ".join(stages),
     }
-    return lines + [f"- {key}: {_plain(value)}" for key, value in facts.items() if value]
+    return lines + [f"- {key}: {plain(value)}" for key, value in facts.items() if value]
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Text that Markdown shows as it is: no tags, no table bars, no emphasis, no links."""
     text = html.escape(printable(str(value)), quote=False)
     for mark in "\\|*_`[]":
@@ -59,4 +59,4 @@ def _plain(value: object) -> str:
     return text
 
 
-__all__ = ["build_markdown", "table_lines"]
+__all__ = ["build_markdown", "plain", "table_lines"]

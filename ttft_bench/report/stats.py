@@ -42,6 +42,7 @@ class Key:
     reuse_mode: str
     arm: str = "finetune"
     lr: float | None = None
+    trainable: str = ""
 
     @classmethod
     def of(cls, row: Row) -> Key:
@@ -54,13 +55,14 @@ class Key:
             reuse_mode=str(row.get("reuse_mode") or ""),
             arm=str(row.get("arm") or "finetune"),
             lr=number(row, "lr"),
+            trainable=str(row.get("trainable") or ""),
         )
 
     @property
-    def series(self) -> tuple[str, int, str, str, str, float]:
+    def series(self) -> tuple[str, int, str, str, str, float, str]:
         """The key without its budget: the points of one line."""
         reuse = (self.reuse_interval, self.reuse_grouping, self.reuse_mode)
-        return (self.strategy, *reuse, self.arm, self.lr or 0.0)
+        return (self.strategy, *reuse, self.arm, self.lr or 0.0, self.trainable)
 
     @property
     def reuse(self) -> str:
@@ -68,6 +70,7 @@ class Key:
         words = (self.reuse_grouping, self.reuse_mode, self.arm)
         extras = [word for word in words if word not in ("", "runs", "cached", "finetune")]
         extras += [f"lr={self.lr:g}"] if self.lr is not None else []
+        extras += [self.trainable] if self.trainable else []
         return " ".join([str(self.reuse_interval), *extras])
 
     def __str__(self) -> str:
@@ -199,11 +202,17 @@ def corpus_ratio(rows: Sequence[Row]) -> float | None:
     return 100 * after / before if before > 0 else None
 
 
-def settle_rates(rows: Sequence[Row]) -> list[Row]:
-    """Leave out of the rows a learning rate that is the same for all: it tells no two settings apart."""
-    if len({row.get("lr") for row in rows} - {None}) > 1:
-        return list(rows)
-    return [{**row, "lr": None} for row in rows]
+def settle(rows: Sequence[Row], columns: Sequence[str] = ("lr", "trainable")) -> list[Row]:
+    """Leave out of the rows a learning rate or trainable set that is the same for all: it tells no two settings apart.
+
+    Rows that train nothing carry neither, and do not make a difference.
+    """
+    same = {
+        column: "" if column == "trainable" else None
+        for column in columns
+        if len({row.get(column) for row in rows} - {None, ""}) <= 1
+    }
+    return [{**row, **same} for row in rows] if same else list(rows)
 
 
 def aggregate(rows: Iterable[Row], controls: frozenset[str] = frozenset()) -> tuple[Group, ...]:
@@ -255,7 +264,7 @@ __all__ = [
     "is_measured",
     "number",
     "per_prompt_quality",
-    "settle_rates",
+    "settle",
     "spread",
     "total_seconds",
 ]

@@ -17,7 +17,7 @@ from ttft_bench.engine.choices import ARMS
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
 from ttft_bench.engine.settings import Settings
 from ttft_bench.errors import BrokenPluginError, UsageError
-from ttft_bench.sweep.schema import SCHEMA_VERSION
+from ttft_bench.sweep.schema import CELL_ID_VERSION
 from ttft_bench.sweep.suite import Suite
 
 #: Turns picked documents into what the steps of a schedule train on: chunks, batches.
@@ -122,7 +122,7 @@ def _cell_id(
 ) -> str:
     facts = {
         **identity,
-        "schema": SCHEMA_VERSION,
+        "schema": CELL_ID_VERSION,
         "prompt": prompt_id,
         "spec": job.spec,
         "distribution": job.distribution,

@@ -1,23 +1,42 @@
-"""The one documented schema of a result row: every key with its type, unit and meaning."""
+"""The one documented schema of a result row: every key with its type, unit and meaning.
+
+The version goes up with a release that adds, renames or redefines columns; a column says since which version it is
+there. :func:`read_row` brings rows of every earlier version up to this one. ``reports/SCHEMA.md`` is made from here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SCHEMA_VERSION = 1
+from ttft_bench.errors import CorpusError
+
+SCHEMA_VERSION = 2
+#: Part of every cell's id. Unlike the schema's version it goes up only when rows of equal settings stop being
+#: comparable: a new column is no reason to run a cell again.
+CELL_ID_VERSION = 1
 
 STATUSES = ("ok", "skipped", "failed", "oom", "timeout", "interrupted")
 
 
 @dataclass(frozen=True)
 class Field:
-    """One column: ``kind`` is str, int, float or list; ``unit`` is empty where there is none."""
+    """One column.
+
+    Attributes:
+        name: key of the row.
+        kind: str, int, float, or list (of int).
+        unit: empty where there is none.
+        meaning: in words; alternatives are separated by bars.
+        since: first version of the schema that has it.
+    """
 
     name: str
     kind: str
     unit: str
     meaning: str
+    since: int = 1
 
 
 FIELDS: tuple[Field, ...] = (
@@ -47,7 +66,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("optimizer", "str", "", "optimizer with its settings; clip, batch and dropout are named where they are on"),
     Field("lr", "float", "", "learning rate; empty where nothing is trained"),
-    Field("long", "str", "", "documents beyond max_tokens: truncate | chunk (one step per chunk)"),
+    Field("long", "str", "", "documents beyond max_tokens: truncate | chunk (one step per chunk)", 2),
     Field(
         "budget",
         "int",
@@ -59,10 +78,10 @@ FIELDS: tuple[Field, ...] = (
     Field("reuse_mode", "str", "", "steps that share a gradient: cached | skip | scale-lr | weighted-loss"),
     Field("seed", "int", "", "seed of the run"),
     Field("model", "str", "", "language model"),
-    Field("embedder", "str", "", "embedding model"),
+    Field("embedder", "str", "", "embedding model; shuffled[NAME] is a control with embeddings dealt out at random"),
     Field("precision", "str", "", "fp32 | tf32 | bf16"),
     Field("backend", "str", "", "how steps were executed: eager | compiled"),
-    Field("lanes", "int", "", "prompts that were worked on at once on the device; times are of latency only at 1"),
+    Field("lanes", "int", "", "prompts that were worked on at once on the device; times are of latency only at 1", 2),
     Field("device", "str", "", "device the row was finetuned on"),
     Field("max_tokens", "int", "tokens", "token limit of a training sequence and of the scored window"),
     Field("bpb_protocol", "str", "", "window | document"),
@@ -79,12 +98,12 @@ FIELDS: tuple[Field, ...] = (
     Field("retrieve_s", "float", "s", "finding the K candidates"),
     Field("select_s", "float", "s", "the strategy's select() call for this budget"),
     Field("finetune_s", "float", "s", "training steps up to this budget, tokenisation excluded"),
-    Field("context_s", "float", "s", "reading the picks as context, once for all windows; empty without context"),
+    Field("context_s", "float", "s", "reading the picks as context, once for all windows; empty without context", 2),
     Field("restore_s", "float", "s", "restoring the weights"),
     Field("score_s", "float", "s", "scoring the prompt after finetuning"),
     Field("steps", "int", "steps", "optimizer steps taken"),
     Field("fresh_steps", "int", "steps", "steps that computed a gradient (the others reused one)"),
-    Field("n_in_context", "int", "", "distinct picks that fitted into the context; empty without context"),
+    Field("n_in_context", "int", "", "distinct picks that fitted into the context; empty without context", 2),
     Field("n_distinct", "int", "", "distinct items among the picks"),
     Field("residual", "float", "", "||mean of query rows - mean of picks||^2"),
     Field("objective", "float", "", "f at the strategy's weights before rounding; empty without one"),
@@ -95,6 +114,8 @@ FIELDS: tuple[Field, ...] = (
     Field("peak_mib", "float", "MiB", "peak device memory of the task; empty on CPU"),
     Field("document_ids", "list", "", "document ids of the picks in training order"),
 )
+
+_EMPTY: dict[str, Any] = {field.name: "" if field.kind == "str" else None for field in FIELDS}
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in FIELDS)
 
@@ -113,12 +134,70 @@ def make_row(**values: Any) -> dict[str, Any]:
     unknown = set(values) - set(COLUMNS)
     if unknown:
         raise KeyError(f"not in the result schema: {', '.join(sorted(unknown))}")
-    row: dict[str, Any] = {}
-    for column in FIELDS:
-        empty = "" if column.kind == "str" else None
-        row[column.name] = values.get(column.name, empty)
-    row["schema_version"] = SCHEMA_VERSION
-    return row
+    return {**_EMPTY, **values, "schema_version": SCHEMA_VERSION}
 
 
-__all__ = ["COLUMNS", "COST_COLUMNS", "EXTRA_COST_COLUMNS", "FIELDS", "SCHEMA_VERSION", "STATUSES", "Field", "make_row"]
+def read_row(record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """A stored record of any version as a row of this one: every column, in schema order.
+
+    Args:
+        record: what was stored; columns that this version does not know are left out.
+        where: the file, for the error.
+
+    Raises:
+        CorpusError: it is of a newer version, or says none that can be.
+    """
+    version = record.get("schema_version", 1)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise CorpusError(f"{where} has a row of schema version {version!r}, which never was: restore the file")
+    if version > SCHEMA_VERSION:
+        newer = f"newer than this version reads ({SCHEMA_VERSION})"
+        raise CorpusError(f"{where} has rows of schema {version}, {newer}: upgrade ttft-bench")
+    row = dict(record)
+    for step in range(version, SCHEMA_VERSION):
+        row = _UPGRADES[step](row)
+    return {name: row.get(name, empty) for name, empty in _EMPTY.items()} | {"schema_version": SCHEMA_VERSION}
+
+
+def _from_1(row: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew one arm, no chunks and no lanes; what it did not say was so."""
+    return {"arm": "finetune", "trainable": "full", "long": "truncate", "lanes": 1, "reuse_mode": "cached", **row}
+
+
+#: Version -> what makes a row of the next one from it.
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+
+
+def schema_markdown() -> str:
+    """The schema as a page."""
+    lines = [
+        "# Columns of a result row",
+        "",
+        f"Schema version {SCHEMA_VERSION}. Made by `ttft-bench schema --markdown`. The same rows stand in "
+        "`results.jsonl`, `results.csv` and `results.parquet`, whose columns carry units and meanings as metadata. "
+        "Text that is not known is empty, numbers are null. Rows of earlier versions are read; columns say since when "
+        "they are there.",
+        "",
+        "| column | type | unit | since | meaning |",
+        "|---|---|---|---:|---|",
+    ]
+    bar = "\\|"
+    for field in FIELDS:
+        meaning = field.meaning.replace("|", bar)
+        lines.append(f"| `{field.name}` | {field.kind} | {field.unit} | {field.since} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+__all__ = [
+    "CELL_ID_VERSION",
+    "COLUMNS",
+    "COST_COLUMNS",
+    "EXTRA_COST_COLUMNS",
+    "FIELDS",
+    "SCHEMA_VERSION",
+    "STATUSES",
+    "Field",
+    "make_row",
+    "read_row",
+    "schema_markdown",
+]

@@ -21,12 +21,13 @@ from typing import Any
 
 from ttft_bench.errors import CorpusError, ResumeError, RunLockedError, UsageError
 from ttft_bench.files import replacing, storage_errors
-from ttft_bench.sweep.schema import COLUMNS, FIELDS, SCHEMA_VERSION
+from ttft_bench.sweep.schema import read_row
 
 MANIFEST = "manifest.json"
 RESULTS = "results.jsonl"
 PICKS = "picks.jsonl"
 DOCUMENTS = "documents.jsonl"
+ALIGNMENT = "alignment.jsonl"
 LOCK = ".lock"
 
 _REMEDY = "Free some space or give another --output; rows already written are kept"
@@ -120,18 +121,10 @@ def load_run(path: Path) -> Run:
     records, warnings = read_journal(path / RESULTS)
     cells: dict[str, dict[str, Any]] = {}
     for record in records:
-        if int(record.get("schema_version", 0)) > SCHEMA_VERSION:
-            raise CorpusError(
-                f"{path / RESULTS} has rows of schema {record['schema_version']}, newer than this version "
-                f"reads ({SCHEMA_VERSION}): upgrade ttft-bench"
-            )
         cell = str(record.get("cell_id", ""))
         cells.pop(cell, None)
-        cells[cell] = {name: record.get(name, "" if kind == "str" else None) for name, kind in _KINDS.items()}
+        cells[cell] = read_row(record, str(path / RESULTS))
     return Run(path, manifest or {}, list(cells.values()), tuple(warnings))
-
-
-_KINDS = {field.name: field.kind for field in FIELDS}
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
@@ -183,22 +176,13 @@ def check_identity(path: Path, identity: Mapping[str, Any]) -> None:
 
 def write_tables(run: Run) -> None:
     """Write ``results.csv`` and ``results.parquet``: the same rows, typed by the schema."""
-    import pandas as pd
+    from ttft_bench.sweep.tables import to_frame, write_parquet
 
-    frame = pd.DataFrame(run.rows, columns=list(COLUMNS))
-    for field in FIELDS:
-        if field.kind == "int":
-            frame[field.name] = frame[field.name].astype("Int64")
-        elif field.kind == "float":
-            frame[field.name] = frame[field.name].astype("float64")
-        elif field.kind == "str":
-            frame[field.name] = frame[field.name].fillna("").astype("string")
-    parquet = run.path / "results.parquet"
-    with replacing(parquet, _REMEDY) as handle:
-        frame.to_parquet(handle, index=False)
-    text = frame.copy()
-    text["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
-    write_atomically(run.path / "results.csv", text.to_csv(index=False))
+    frame = to_frame(run.rows)
+    with replacing(run.path / "results.parquet", _REMEDY) as handle:
+        write_parquet(frame, handle)
+    frame["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
+    write_atomically(run.path / "results.csv", frame.to_csv(index=False))
 
 
 @contextlib.contextmanager
@@ -275,6 +259,7 @@ def _drop_torn_line(path: Path) -> None:
 
 
 __all__ = [
+    "ALIGNMENT",
     "DOCUMENTS",
     "PICKS",
     "RESULTS",

@@ -1,0 +1,142 @@
+"""Question 2: verdicts either way, the break-even formula, and the map of regimes."""
+
+from __future__ import annotations
+
+import pytest
+
+from paired_rows import budgets, row, rows
+from ttft_bench.report.paired import Interval, Outcome
+from ttft_bench.report.questions import answer_worth
+from ttft_bench.report.questions.breakeven import break_even
+from ttft_bench.report.questions.markdown import worth_lines
+from ttft_bench.report.questions.regimes import regime_map
+from ttft_bench.report.questions.worth import judge
+
+CURVE = [(1, 95.0, 0.9), (5, 88.0, 2.9), (20, 80.0, 6.0)]
+CONTEXT = {"arm": "in-context", "trainable": "", "lr": None, "finetune_s": None, "context_s": 0.2, "restore_s": None}
+
+
+def in_context(level, **changes):
+    values = {**CONTEXT, "score_s": 0.4, "select_s": 0.1, "finetune_s": 0.0, **changes}
+    return rows({"s": level}, budget=5, **values)
+
+
+def verdicts(data):
+    return {item.question.removesuffix("?").split("against ")[1]: item for item in answer_worth(data).verdicts}
+
+
+def test_worth_it_where_it_is_better_at_every_time():
+    found = verdicts([*budgets({"s": CURVE}), *in_context(97.0)])
+    assert found["nothing"].answer == "yes" and found["in-context"].answer == "yes"
+    assert found["finetune lora"].answer == "not decided" and "was not run" in found["finetune lora"].sentence
+
+
+def test_not_worth_it_where_reading_is_better_at_every_time():
+    assert verdicts([*budgets({"s": CURVE}), *in_context(70.0)])["in-context"].answer == "no"
+
+
+def test_partly_where_it_takes_time_to_be_better():
+    found = verdicts([*budgets({"s": CURVE}), *in_context(88.0)])["in-context"]
+    assert found.answer == "partly" and "higher at the other times" in found.sentence
+
+
+def test_harm_is_told_against_nothing():
+    harmful = [(1, 101.0, 0.9), (5, 103.0, 2.9)]
+    assert verdicts(budgets({"s": harmful}, noise=0.05, n=400))["nothing"].answer in ("no", "not decided")
+    flat = [row("s", p, 101.0 + (p % 5) / 10, finetune_s=1.0) for p in range(60)]
+    assert verdicts(flat)["nothing"].answer == "no"
+
+
+def test_lora_is_a_treatment_of_its_own():
+    lora = budgets({"s": [(5, 96.0, 2.0), (20, 94.0, 5.0)]}, trainable="lora[r=8]")
+    answer = answer_worth([*budgets({"s": CURVE}), *lora])
+    assert {line.label for line in answer.table.lines} == {"finetune", "finetune lora[r=8]"}
+    assert verdicts([*budgets({"s": CURVE}), *lora])["finetune lora[r=8]"].answer == "yes"
+    better = budgets({"s": [(5, 70.0, 0.1)]}, trainable="lora[r=8]")
+    assert verdicts([*budgets({"s": CURVE}), *better])["finetune lora[r=8]"].answer == "no"
+
+
+def test_only_strategies_that_every_treatment_has_take_part_and_controls_do_not():
+    data = [*budgets({"s": CURVE, "only-finetuned": CURVE, "control": CURVE}), *in_context(90.0)]
+    answer = answer_worth(data, controls=frozenset({"control"}))
+    assert answer.strategies == ("s",)
+
+
+def test_few_prompts_and_no_rows_decide_nothing():
+    few = answer_worth(budgets({"s": CURVE}, n=6)).verdicts[0]
+    assert few.answer == "not decided" and "30 prompts" in few.sentence
+    assert {item.answer for item in answer_worth([]).verdicts} == {"not decided"}
+
+
+def test_a_difference_that_is_not_shown_is_not_decided():
+    unsure = Interval(-0.5, -1.5, 0.5, 60, 60)
+    assert judge("x", [(1.0, unsure)]).answer == "not decided"
+    assert judge("x", [(1.0, Interval(None, None, None, 0, 0, Outcome.NOT_REACHED))]).answer == "not decided"
+
+
+def test_break_even_is_the_one_off_cost_over_what_a_token_saves():
+    data = rows({"s": 80.0}, budget=5, finetune_s=3.0, restore_s=0.2, score_s=0.2, tokens_scored=200)
+    data += in_context(85.0, context_s=0.2, score_s=0.4, tokens_scored=200)
+    (found,) = break_even(data)
+    # (3.2 - 0.2) / (0.4 / 200 - 0.2 / 200)
+    assert found.tokens.value == pytest.approx(3000.0)
+    assert (found.once_finetune_s, found.once_context_s) == (pytest.approx(3.2), pytest.approx(0.2))
+    assert found.quality.verdict == "better"
+
+
+def test_break_even_at_once_and_never():
+    cheap = rows({"s": 80.0}, budget=5, finetune_s=0.05, restore_s=0.05, score_s=0.2)
+    (at_once,) = break_even([*cheap, *in_context(85.0, context_s=0.2)])
+    assert at_once.tokens.value == 0.0 and at_once.tokens.outcome is Outcome.ALL_EQUAL
+    dear = rows({"s": 80.0}, budget=5, finetune_s=3.0, score_s=0.5)
+    (never,) = break_even([*dear, *in_context(85.0, score_s=0.4)])
+    assert (never.tokens.value, never.tokens.outcome) == (None, Outcome.NEVER)
+    assert break_even(cheap) == () and break_even([]) == ()
+
+
+def test_a_break_even_that_some_resamples_lack_has_no_interval():
+    data = [row("s", p, 80.0, score_s=0.2 + 0.1 * (p % 2), budget=5, group=f"g{p}") for p in range(12)]
+    data += [row("s", p, 85.0, budget=5, group=f"g{p}", **{**CONTEXT, "score_s": 0.26}) for p in range(12)]
+    (found,) = break_even(data)
+    assert found.tokens.value is not None and found.tokens.outcome is Outcome.UNSTABLE
+
+
+def regime_rows(n=90):
+    """Finetuning helps where the neighbour is near, reading where it is not; lengths are spread evenly."""
+    found = []
+    for p in range(n):
+        near = p % 3 == 0
+        place = {"tokens_scored": 100 + p, "similarity_max": 0.9 if near else 0.3 + p / 1000, "pool_source": "nearest"}
+        for strategy in ("s", "t"):
+            found.append(row(strategy, p, 70.0 if near else 95.0, budget=5, **place))
+            found.append(row(strategy, p, 80.0 if near else 90.0, budget=5, **{**CONTEXT, **place}))
+    return found
+
+
+def test_the_map_says_where_finetuning_is_better_with_counts():
+    found = regime_map(regime_rows(), "in-context")
+    assert found.strategies == ("s", "t") and found.budget == 5 and found.reason == ""
+    assert sum(item.n_prompts for item in found.regimes) == 90
+    by_similarity = {item.similarity: item.difference.value for item in found.regimes if item.n_prompts}
+    assert by_similarity[min(by_similarity)] == pytest.approx(5.0)
+    assert by_similarity[max(by_similarity)] == pytest.approx(-10.0)
+    assert len({item.tokens for item in found.regimes}) == 3
+
+
+def test_a_map_against_nothing_needs_no_rival_rows_and_empty_bins_are_named():
+    data = [row("s", p, 90.0, tokens_scored=100, similarity_max=0.5, pool_source="nearest") for p in range(9)]
+    (only,) = regime_map(data).regimes
+    assert only.n_prompts == 9 and only.difference.value == pytest.approx(-10.0)
+    assert regime_map(data, "in-context").reason.startswith("no picks")
+    assert "tokens_scored" in regime_map([{**r, "tokens_scored": None} for r in data]).reason
+    corner = [
+        row("s", p, 90.0, tokens_scored=100 + p, similarity_max=0.1 * p, pool_source="nearest", group=f"g{p}")
+        for p in range(9)
+    ]
+    empty = [item for item in regime_map(corner).regimes if not item.n_prompts]
+    assert len(empty) == 6 and all(item.difference.outcome is Outcome.NO_DATA for item in empty)
+
+
+def test_everything_is_written_down():
+    text = "\n".join(worth_lines(answer_worth([*budgets({"s": CURVE}), *in_context(88.0)])))
+    assert "tokens until it pays" in text and "against in-context? Partly" in text

@@ -1,0 +1,27 @@
+"""``ttft-bench compare RUN_A RUN_B``: what changed, as Markdown or JSON on stdout."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Folder of the run before.", show_default=False)],
+    run_b: Annotated[Path, typer.Argument(help="Folder of the run after.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
+) -> None:
+    """Say which settings of two runs differ, and how quality and time changed, prompt by prompt."""
+    from ttft_bench.report.versus import compare_runs, versus_markdown
+
+    found = compare_runs(run_a, run_b)
+    if json:
+        typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    else:
+        typer.echo(versus_markdown(found), nl=False)
+
+
+__all__ = ["compare"]

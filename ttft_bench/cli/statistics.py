@@ -1,0 +1,57 @@
+"""``ttft-bench statistics RUN``: paired statistics and the answers to three questions, as Markdown or JSON."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def statistics(
+    run: Annotated[Path, typer.Argument(help="Folder that a sweep or a merge wrote.", show_default=False)],
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="Strategy that others are compared with; the plan's first by default."),
+    ] = None,
+    by: Annotated[
+        Literal["all", "stratum", "subset"],
+        typer.Option("--by", help="Tables of all prompts alone, or also by stratum or subset."),
+    ] = "all",
+    at: Annotated[
+        str | None, typer.Option("--at", help="Seconds per prompt for quality at equal time, e.g. 1.75,2.00.")
+    ] = None,
+    falsifiers: Annotated[
+        Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
+    ] = None,
+    across_devices: Annotated[
+        bool,
+        typer.Option(
+            "--across-devices",
+            help="Compare qualities across devices, backends and lanes; times only on the usual one.",
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
+) -> None:
+    """Compare strategies prompt by prompt, and answer what a reader asks, with a verdict for each question."""
+    from ttft_bench.cli.options import parse_seconds
+    from ttft_bench.registry import FALSIFIERS, files
+    from ttft_bench.report.findings import find
+    from ttft_bench.report.findings_markdown import findings_markdown
+
+    found = find(
+        run,
+        by=by,
+        reference=reference,
+        times_s=parse_seconds(at, "--at"),
+        falsifiers=files(FALSIFIERS) if falsifiers is None else [falsifiers],
+        across_devices=across_devices,
+    )
+    if json:
+        typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        typer.echo(findings_markdown(found), nl=False)
+
+
+__all__ = ["statistics"]

@@ -1,0 +1,225 @@
+"""All statistics and answers of a run, computed once: what pages, tables and the command line show."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ttft_bench.errors import DataError, UsageError
+from ttft_bench.report.analysis import control_labels
+from ttft_bench.report.paired import (
+    By,
+    Family,
+    ForestLine,
+    SettingSummary,
+    TimeTable,
+    bpb_at_times,
+    compare_all,
+    forest,
+    split_rows,
+    split_scopes,
+    split_shuffled,
+    summarise_settings,
+)
+from ttft_bench.report.paired.at_time import line_label
+from ttft_bench.report.paired.compare import partner_of
+from ttft_bench.report.paired.prompts import by_setting
+from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, timed_alike
+from ttft_bench.report.questions import (
+    Falsifier,
+    Finding,
+    ResidualAnswer,
+    WorthAnswer,
+    answer_residual,
+    answer_worth,
+    evaluate,
+    read_alignment,
+    read_falsifiers,
+    with_alignment,
+)
+from ttft_bench.report.stats import Key, Row, settle
+
+
+@dataclass(frozen=True)
+class Part:
+    """Statistics of one part of the prompts (all, a stratum or a subset)."""
+
+    name: str
+    summaries: tuple[SettingSummary, ...]
+    family: Family
+    times: TimeTable
+
+
+@dataclass(frozen=True)
+class Forest:
+    """One setting against the reference, by subset."""
+
+    setting: Key
+    reference: Key
+    lines: tuple[ForestLine, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Rows that may be compared; ``name`` says what tells the scope from others, empty if there are none."""
+
+    name: str
+    reference: str
+    parts: tuple[Part, ...]
+    forests: tuple[Forest, ...]
+    residual: ResidualAnswer
+    worth: WorthAnswer
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A run in figures and answers."""
+
+    by: By
+    scopes: tuple[Scope, ...]
+    falsifiers: tuple[Finding, ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, outcomes as words."""
+        found: dict[str, Any] = dataclasses.asdict(self)
+        return found
+
+
+def find(
+    path: Path,
+    *,
+    by: By = "all",
+    reference: str | None = None,
+    times_s: Sequence[float] | None = None,
+    falsifiers: Sequence[Path] = (),
+    across_devices: bool = False,
+) -> Findings:
+    """Compute the findings of the run in folder ``path``.
+
+    Args:
+        path: a run folder; a side file of gradient alignments in it is read.
+        by: which parts of the prompts get tables of their own.
+        reference: strategy that others are compared with; None for the first one that the plan names.
+        times_s: times for quality at equal time, seconds per prompt; None for times that follow from the run's.
+        falsifiers: files of falsifiers.
+        across_devices: compare qualities of rows from different devices, backends and numbers of lanes, which differ by
+            rounding; times are then those of the most frequent one.
+
+    Raises:
+        UsageError: the folder does not exist, or no row is of the reference.
+        DataError: the folder holds no rows.
+        SuiteError: a file of falsifiers cannot be used.
+    """
+    from ttft_bench.sweep.store import load_run
+
+    run = load_run(path)
+    if not run.rows:
+        raise DataError(f"the run in '{path}' has no rows yet; run or resume its sweep")
+    alignment, warnings = read_alignment(run.path)
+    claims = [item for file in falsifiers for item in read_falsifiers(file)]
+    return find_in(
+        with_alignment(run.rows, alignment),
+        run.manifest,
+        by=by,
+        reference=reference,
+        times_s=times_s,
+        claims=claims,
+        across_devices=across_devices,
+        warnings=(*run.warnings, *warnings),
+    )
+
+
+def find_in(
+    rows: Sequence[Row],
+    manifest: Mapping[str, Any],
+    *,
+    by: By = "all",
+    reference: str | None = None,
+    times_s: Sequence[float] | None = None,
+    claims: Sequence[Falsifier] = (),
+    across_devices: bool = False,
+    warnings: Sequence[str] = (),
+) -> Findings:
+    """As :func:`find`, from rows and manifest."""
+    controls = control_labels(manifest)
+    true, shuffled = split_shuffled(rows)
+    chosen = reference or usual_reference(true, manifest, controls)
+    if reference and not any(row.get("strategy") == reference for row in true):
+        known = sorted({str(row.get("strategy")) for row in true})
+        raise UsageError(f"no row is of strategy {reference!r}; the run has {', '.join(known)}")
+    columns = QUALITY_SCOPE if across_devices else SCOPE_COLUMNS
+    scopes = tuple(
+        _scope(name, part, shuffled, by, chosen, times_s, controls)
+        for name, part in split_scopes(true, columns).items()
+    )
+    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(warnings))
+
+
+def usual_reference(rows: Sequence[Row], manifest: Mapping[str, Any], controls: frozenset[str]) -> str:
+    """The strategy that others are compared with: the first one the plan names, else the first by name.
+
+    Chosen by the plan, never by the result: a reference picked for its figures would bias every comparison.
+    """
+    present = {str(row.get("strategy")) for row in rows if row.get("arm") != "none"}
+    plan = manifest.get("plan")
+    stated = plan.get("strategies") if isinstance(plan, Mapping) else None
+    named = [str(name) for name in stated if name in present] if isinstance(stated, list | tuple) else []
+    return next(iter(named or sorted(present - controls) or sorted(present)), "")
+
+
+def _scope(
+    name: str,
+    rows: Sequence[Row],
+    shuffled: Sequence[Row],
+    by: By,
+    reference: str,
+    times_s: Sequence[float] | None,
+    controls: frozenset[str],
+) -> Scope:
+    settled = settle(rows)
+    parts = split_rows(settled, by)
+    if by != "all":
+        parts = {"all": settled, **parts}
+    # Shuffled embeddings differ from this scope in their embedder alone.
+    beside = [row for row in shuffled if row.get("model") == rows[0].get("model")]
+    return Scope(
+        name=name,
+        reference=reference,
+        parts=tuple(_part(label, part, reference, times_s) for label, part in parts.items()),
+        forests=_forests(settled, reference),
+        residual=answer_residual(rows, beside),
+        worth=answer_worth(timed_alike(rows), times_s, controls),
+    )
+
+
+def _part(name: str, rows: Sequence[Row], reference: str, times_s: Sequence[float] | None) -> Part:
+    keys = by_setting(rows)
+    line = next((line_label(key) for key in keys if (key.strategy, key.arm) == (reference, "finetune")), "")
+    return Part(
+        name,
+        summarise_settings(rows),
+        compare_all(rows, reference),
+        bpb_at_times(timed_alike(rows), times_s, reference=line),
+    )
+
+
+def _forests(rows: Sequence[Row], reference: str) -> tuple[Forest, ...]:
+    """Every finetuned strategy without reuse at its largest budget against the reference, by subset."""
+    members = by_setting(rows)
+    largest: dict[tuple[Any, ...], Key] = {}
+    for key in members:
+        if key.reuse_interval == 1 and key.arm == "finetune" and key.strategy != reference:
+            largest[key.series] = max(key, largest.get(key.series, key), key=lambda item: item.budget)
+    found = []
+    for key in largest.values():
+        partner = partner_of(key, members, reference)
+        if partner is not None:
+            found.append(Forest(key, partner, forest(key, partner, rows, lambda part: split_rows(part, "subset"))))
+    return tuple(found)
+
+
+__all__ = ["Findings", "Forest", "Part", "Scope", "find", "find_in", "usual_reference"]
