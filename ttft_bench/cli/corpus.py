@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.corpus_leaks import leaks
+from ttft_bench.cli.corpus_parts import (
+    SOURCE_HELP,
+    AsJson,
+    Device,
+    Embedder,
+    PerSubset,
+    PromptsPerSubset,
+    Seed,
+    Source,
+    Subsets,
+    load,
+    make_table,
+    print_json,
+)
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.text import printable
 
@@ -16,17 +30,7 @@ if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
 
 app = typer.Typer(help="Make a corpus ready, describe it, search it.", no_args_is_help=True)
-
-_SOURCE = "A built-in corpus, a JSONL or Parquet file, or a folder of text files."
-
-Source = Annotated[str, typer.Argument(help=_SOURCE, show_default=True)]
-Embedder = Annotated[str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.")]
-Device = Annotated[str, typer.Option(help="Where the embedder runs: cpu, cuda, mps.")]
-Subsets = Annotated[str | None, typer.Option(help="Only these subsets, separated by commas.")]
-PerSubset = Annotated[int | None, typer.Option(min=1, help="Training documents kept per subset.")]
-PromptsPerSubset = Annotated[int | None, typer.Option(min=1, help="Prompts held out per subset.")]
-Seed = Annotated[int, typer.Option(help="Decides which documents are kept and which are held out.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.command("leaks")(leaks)
 
 
 @app.command("build")
@@ -46,7 +50,7 @@ def build(
     from ttft_bench.corpus.pools import build_pools
 
     start = time.perf_counter()
-    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    corpus = load(source, subsets, train_per_subset, prompts_per_subset, seed)
     with ConsoleReporter() as reporter:
         work = _Work(reporter)
         pools = build_pools(
@@ -88,15 +92,15 @@ def info(
     from ttft_bench.corpus.embed import count_cached
     from ttft_bench.corpus.pools import cached_pools
 
-    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    corpus = load(source, subsets, train_per_subset, prompts_per_subset, seed)
     rows = _per_subset(corpus)
     embeddings = count_cached([document.text for document in corpus.train], cache_dir())
     pools = cached_pools(cache_dir(), corpus)
     if as_json:
         described = {"corpus": corpus.name, "hash": corpus.hash, "subsets": rows}
-        return _print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
+        return print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
     console = stdout()
-    console.print(_table(rows))
+    console.print(make_table(rows))
     console.print(f"corpus {printable(corpus.name)}, hash {corpus.hash}")
     for fingerprint, count in embeddings.items():
         console.print(f"cached: {count:,} of {len(corpus.train):,} embeddings by {printable(fingerprint)}")
@@ -111,7 +115,7 @@ def info(
 @app.command("search")
 def search(
     text: Annotated[str, typer.Argument(help="What to look for.")],
-    corpus: Annotated[str, typer.Option(help=_SOURCE)] = "minipile",
+    corpus: Annotated[str, typer.Option(help=SOURCE_HELP)] = "minipile",
     k: Annotated[int, typer.Option("-k", min=1, help="How many documents to show.")] = 5,
     embedder: Embedder = "all-minilm-l6-v2",
     subsets: Subsets = None,
@@ -126,7 +130,7 @@ def search(
     from ttft_bench.corpus.embed import embed_texts, load_embedder, unit_rows
     from ttft_bench.corpus.index import open_index
 
-    loaded = _load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
+    loaded = load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
     model = load_embedder(embedder, device, note)
     with ConsoleReporter() as reporter:
         matrix = embed_texts(
@@ -150,8 +154,8 @@ def search(
             }
         )
     if as_json:
-        return _print_json(rows)
-    stdout().print(_table(rows))
+        return print_json(rows)
+    stdout().print(make_table(rows))
     return None
 
 
@@ -170,22 +174,6 @@ class _Work:
                 self._start = time.perf_counter()
             self.documents, self.documents_s = done, time.perf_counter() - self._start
         self._reporter.progress(f"embedding {stage}", done, total)
-
-
-def _load(
-    source: str, subsets: str | None, train_per_subset: int | None, prompts_per_subset: int | None, seed: int
-) -> Corpus:
-    from ttft_bench.corpus import load_corpus
-
-    names = [name.strip() for name in subsets.split(",") if name.strip()] if subsets else None
-    return load_corpus(
-        source,
-        subsets=names,
-        train_per_subset=train_per_subset,
-        prompts_per_subset=prompts_per_subset,
-        seed=seed,
-        note=note,
-    )
 
 
 def _per_subset(corpus: Corpus) -> list[dict[str, Any]]:
@@ -208,29 +196,6 @@ def _per_subset(corpus: Corpus) -> list[dict[str, Any]]:
             }
         )
     return rows
-
-
-def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in rows[0].items() if rows else ():
-        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    return table
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _print_json(value: Any) -> None:
-    # ASCII only, and DEL too: nothing from a corpus can steer the terminal.
-    typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
 
 
 __all__ = ["app"]

@@ -66,6 +66,14 @@ EmbedderName = Annotated[
     str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
+ExcludeNearDuplicates = Annotated[
+    bool | None,
+    typer.Option(
+        "--exclude-near-duplicates/--keep-near-duplicates",
+        help="Keep near-duplicates of a prompt out of its pool. [as the suite says]",
+        show_default=False,
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
 SelectTimeout = Annotated[
     float | None,
@@ -143,6 +151,7 @@ def resolve_suite(
     model: str | None = None,
     embedder: str | None = None,
     pool_k: int | None = None,
+    exclude_near_duplicates: bool | None = None,
     max_tokens: int | None = None,
     precision: str | None = None,
     lr: str | None = None,
@@ -164,13 +173,13 @@ def resolve_suite(
     base = load_suite(str(config) if config is not None else suite)
     shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
-    if any(value is not None for value in (*shape, *training)):
+    if any(value is not None for value in (*shape, *training, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
         base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
     return (
         base.with_changes("", seed=seed)
         .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
-        .with_changes("pool", embedder=embedder, k=pool_k)
+        .with_changes("pool", embedder=embedder, k=pool_k, exclude_near_duplicates=exclude_near_duplicates)
         .with_changes(
             "select",
             strategies=specs,

@@ -24,6 +24,7 @@ def select(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
     select_timeout: options.SelectTimeout = None,
     output: options.Output = None,
@@ -46,6 +47,7 @@ def select(
         model=model,
         embedder=embedder,
         pool_k=pool_k,
+        exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
         select_timeout=select_timeout,
     )

@@ -34,6 +34,7 @@ def sweep(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
     lr: options.LearningRate = None,
     optimizer: options.OptimizerName = None,
@@ -63,7 +64,13 @@ def sweep(
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_sweep
 
-    fixed = {"--corpus": corpus, "--embedder": embedder, "--pool-k": pool_k, "--seed": seed}
+    fixed = {
+        "--corpus": corpus,
+        "--embedder": embedder,
+        "--pool-k": pool_k,
+        "--exclude-near-duplicates": exclude_near_duplicates,
+        "--seed": seed,
+    }
     given = [flag for flag, value in fixed.items() if value is not None]
     if picks is not None and given:
         raise UsageError(f"{given[0]} was settled when the picks were made: leave it out, or leave out --picks")
@@ -80,6 +87,7 @@ def sweep(
         model=model,
         embedder=embedder,
         pool_k=pool_k,
+        exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
         precision=precision,
         lr=lr,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_bench.corpus.cachefiles import discard, load_arrays, save_arrays
+from ttft_bench.corpus.cachefiles import digest, discard, load_arrays, save_arrays
 from ttft_bench.corpus.documents import Corpus
 
 #: Version of the layout below; a file of another one is made again.
-LAYOUT = 1
+LAYOUT = 2
 
 _PER_PROMPT = ("query", "sizes", "embed_s", "retrieve_s")
 _PER_CANDIDATE = ("ids", "similarity")
@@ -21,7 +21,9 @@ _PER_CANDIDATE = ("ids", "similarity")
 Arrays = dict[str, NDArray[Any]]
 
 
-def describe(corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int) -> dict[str, Any]:
+def describe(
+    corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int, excluded: str
+) -> dict[str, Any]:
     """All that decides the pools; a file that says anything else belongs to other pools."""
     return {
         "layout": LAYOUT,
@@ -31,13 +33,15 @@ def describe(corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k:
         "source": source,
         "k": k,
         "seed": seed,
+        "excluded": excluded,
         "prompts": [prompt.key for prompt in corpus.prompts],
     }
 
 
 def pool_path(cache: Path, meta: dict[str, Any]) -> Path:
     """Where the pools that :func:`describe` describes are kept."""
-    name = f"{meta['fingerprint']}_{meta['source']}_k{meta['k']}_s{meta['seed']}.npz"
+    unusual = f"_x{digest(meta['excluded'], size=4)}" if meta["excluded"] else ""
+    name = f"{meta['fingerprint']}_{meta['source']}_k{meta['k']}_s{meta['seed']}{unusual}.npz"
     return _folder(cache, meta["corpus"]) / name
 
 
@@ -69,13 +73,13 @@ def read_pools(path: Path, meta: dict[str, Any], shape: tuple[int, ...]) -> Arra
 
 
 def cached_pools(cache: Path, corpus: Corpus) -> list[dict[str, Any]]:
-    """Describe the cached pools of a corpus: embedder, fingerprint, source, k, seed, prompts, file."""
+    """Describe the cached pools of a corpus: embedder, fingerprint, source, k, seed, excluded, prompts, file."""
     found = []
     for path in sorted(_folder(cache, corpus.hash).glob("*.npz")):
         arrays = load_arrays(path)
         meta = _meta(arrays) if arrays else {}
         if meta.get("layout") == LAYOUT:
-            shown = {key: meta[key] for key in ("embedder", "fingerprint", "source", "k", "seed")}
+            shown = {key: meta[key] for key in ("embedder", "fingerprint", "source", "k", "seed", "excluded")}
             found.append({**shown, "prompts": len(meta["prompts"]), "file": path.name})
     return found
 

@@ -19,6 +19,7 @@ from ttft_bench.corpus.cachefiles import Note, digest, one_at_a_time, silent
 from ttft_bench.corpus.documents import Corpus
 from ttft_bench.corpus.embed import Embedder, embed_texts
 from ttft_bench.corpus.index import open_index
+from ttft_bench.corpus.leaks import PARAMETERS, Leaks
 from ttft_bench.corpus.poolfile import cached_pools, describe, pool_path, read_pools, write_pools
 from ttft_bench.corpus.retrieve import OnStage, Source, retrieve
 from ttft_bench.errors import CorpusError, UsageError
@@ -63,6 +64,7 @@ class PoolSet:
         k: candidates per prompt (fewer only where the corpus has no more).
         source: "nearest" or "random".
         seed: what the random source drew from; 0 for "nearest".
+        excluded: what is kept out beyond copies of the prompt: :data:`ttft_bench.corpus.leaks.PARAMETERS`, or empty.
         corpus_hash: the corpus they were made from.
         hash: identifies all pools together.
         cached: whether they were read rather than made.
@@ -76,6 +78,7 @@ class PoolSet:
     k: int
     source: str
     seed: int
+    excluded: str
     corpus_hash: str
     hash: str
     cached: bool
@@ -106,6 +109,7 @@ def build_pools(
     k: int = DEFAULT_K,
     source: str = "nearest",
     seed: int = 0,
+    leaks: Leaks | None = None,
     cache: Path | None = None,
     note: Note = silent,
     on_progress: OnStage | None = None,
@@ -120,13 +124,14 @@ def build_pools(
         k: candidates per prompt; capped, with a note, at what the corpus has.
         source: "nearest" by inner product, or "random" as a control (still sorted nearest first).
         seed: of the random source.
+        leaks: keep the near-duplicates of a prompt out of its pool too; the next nearest take their places.
         cache: the cache folder; None makes everything anew and keeps nothing.
         note: receives one line per thing worth knowing.
         on_progress: called with (stage, done, total); never called for a stage that the cache had.
 
     Raises:
         UsageError: k or source cannot be.
-        CorpusError: there are no training documents, no prompts, or none but the prompt itself.
+        CorpusError: there are no training documents, no prompts, or nothing that may stand in a pool.
         EmbeddingError: an embedding is unusable.
         StorageError: the cache cannot be written.
     """
@@ -156,11 +161,13 @@ def build_pools(
         source=source,
         k=k,
         seed=seed if source == "random" else 0,  # nothing else draws
+        excluded=PARAMETERS if leaks is not None else "",
     )
 
     def make() -> dict[str, NDArray[Any]]:
         index = open_index(matrix, cache, note=note)
-        return retrieve(corpus, maker, index, matrix, k, source, seed, stage)
+        kept_out = leaks.duplicates if leaks is not None else None
+        return retrieve(corpus, maker, index, matrix, k, source, seed, stage, kept_out)
 
     if cache is None:
         return _pool_set(corpus, meta, make(), matrix, cached=False, path=None)
@@ -194,6 +201,7 @@ def _pool_set(
     for row, prompt in enumerate(corpus.prompts):
         part = slice(int(ends[row] - arrays["sizes"][row]), int(ends[row]))
         contents = [corpus.train[position].key for position in arrays["ids"][part]]
+        assert prompt.key not in contents, f"prompt {prompt.key} stands in its own pool"
         pools[prompt.key] = Pool(
             prompt_id=prompt.key,
             query=arrays["query"][row],
@@ -214,6 +222,7 @@ def _pool_set(
         k=meta["k"],
         source=meta["source"],
         seed=meta["seed"],
+        excluded=meta["excluded"],
         corpus_hash=corpus.hash,
         hash=digest("pools", *(pool.hash for pool in pools.values())),
         cached=cached,

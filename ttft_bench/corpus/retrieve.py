@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -30,15 +30,27 @@ def retrieve(
     source: str,
     seed: int,
     stage: OnStage,
+    kept_out: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Embed each prompt and find its candidates, one prompt at a time.
+
+    Args:
+        corpus: prompts and training documents.
+        embedder: embeds the prompts.
+        index: of the training documents.
+        matrix: their embeddings, shape (n, d).
+        k: candidates per prompt.
+        source: where candidates come from.
+        seed: of random draws.
+        stage: told how far it has come.
+        kept_out: ids that are never candidates, by prompt key; a copy of the prompt never is, in any case.
 
     Returns:
         Per prompt ``query`` (P, m, d), ``sizes``, ``embed_s`` and ``retrieve_s`` (P,); ``ids`` and
         ``similarity`` of all prompts one after the other.
 
     Raises:
-        CorpusError: a prompt equals every training document.
+        CorpusError: nothing is left for a prompt: every training document is a copy of it, or kept out.
         EmbeddingError: an embedding is unusable.
     """
     prompts = corpus.prompts
@@ -48,10 +60,13 @@ def retrieve(
     index.search(first, k)
     query, sizes, embed_s, retrieve_s, found = [], [], [], [], []
     for done, prompt in enumerate(prompts, start=1):
-        own = copies.get(normalised(prompt.text), [])
+        own = np.array(copies.get(normalised(prompt.text), []), dtype=np.int64)
+        if kept_out is not None:
+            own = np.union1d(own, kept_out[prompt.key])
         if len(own) == len(matrix):
+            near = "" if kept_out is None else " or nearly equals"
             raise CorpusError(
-                f'prompt "{printable(prompt.text, 60)}" equals every training document of {corpus.name}: '
+                f'prompt "{printable(prompt.text, 60)}" equals{near} every training document of {corpus.name}: '
                 "add other documents"
             )
         start = time.perf_counter()
@@ -78,7 +93,7 @@ def retrieve(
     }
 
 
-def _nearest(index: FlatIndex, query: NDArray[np.float32], own: list[int], k: int) -> Neighbours:
+def _nearest(index: FlatIndex, query: NDArray[np.float32], own: NDArray[np.int64], k: int) -> Neighbours:
     similarity, ids = (part[0] for part in index.search(query, k + len(own)))
     keep = ~np.isin(ids, own)
     return similarity[keep][:k], ids[keep][:k]
@@ -87,7 +102,7 @@ def _nearest(index: FlatIndex, query: NDArray[np.float32], own: list[int], k: in
 def _draw(
     matrix: NDArray[np.float32],
     query: NDArray[np.float32],
-    own: list[int],
+    own: NDArray[np.int64],
     k: int,
     coordinates: tuple[str | int, ...],
 ) -> Neighbours:

@@ -190,6 +190,7 @@ def _store_prompts(prepared: Prepared, picks: Picks, documents: store.Journal) -
             "prompt_id": document.key,
             "subset": document.subset,
             "group": document.group,
+            **(prepared.leaks.describe(document.key) if prepared.leaks is not None else {}),
             "text": document.text,
             "pools": {**picks.prompts.get(document.key, {}).get("pools", {}), **pools},
         }

@@ -17,6 +17,7 @@ from ttft_bench.sweep.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
+    from ttft_bench.corpus.leaks import Leaks
     from ttft_bench.corpus.pools import Pool, PoolSet
 
 Note = Callable[[str], None]
@@ -32,12 +33,14 @@ class Prepared:
         corpus: training documents and prompts.
         pools: pool source -> pools of every prompt.
         n_tokens: int64, shape (number of training documents,): tokens of one step on each.
+        leaks: near-duplicates of every prompt among all training documents; None where nobody asked.
     """
 
     suite: Suite
     corpus: Corpus
     pools: dict[str, PoolSet]
     n_tokens: NDArray[np.int64]
+    leaks: Leaks | None = None
 
     def problem(self, source: str, prompt_id: str, budget: int) -> Problem:
         """What a strategy sees of one prompt."""
@@ -73,7 +76,13 @@ def load_suite_corpus(suite: Suite, limit: int | None, note: Note) -> Corpus:
 
 
 def prepare(
-    suite: Suite, *, limit: int | None, sources: tuple[str, ...], note: Note, on_stage: OnStage | None = None
+    suite: Suite,
+    *,
+    limit: int | None,
+    sources: tuple[str, ...],
+    note: Note,
+    on_stage: OnStage | None = None,
+    strata: bool = True,
 ) -> Prepared:
     """Fetch, read, embed and retrieve whatever is not cached.
 
@@ -83,15 +92,24 @@ def prepare(
         sources: pool sources that will be used.
         note: receives progress lines.
         on_stage: called with (stage, done, total) while embedding and retrieving.
+        strata: look for near-duplicates of the prompts; done in any case where the suite keeps them out of pools.
 
     Raises:
         DataError: something cannot be fetched, read or embedded.
     """
     from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.leaks import find_leaks
     from ttft_bench.corpus.pools import build_pools
     from ttft_bench.corpus.sentence import load_embedder
 
     corpus = load_suite_corpus(suite, limit, note)
+    stage = on_stage or (lambda name, done, total: None)
+    exclude = suite.pool.exclude_near_duplicates
+    leaks = None
+    if strata or exclude:
+        leaks = find_leaks(
+            corpus, cache_dir(), note=note, on_progress=lambda done, total: stage("near-duplicates", done, total)
+        )
     embedder = load_embedder(suite.pool.embedder, note=note)
     pools = {
         source: build_pools(
@@ -100,13 +118,14 @@ def prepare(
             k=suite.pool.k,
             source=source,
             seed=suite.seed,
+            leaks=leaks if exclude else None,
             cache=cache_dir(),
             note=note,
             on_progress=on_stage,
         )
         for source in sources
     }
-    return Prepared(suite, corpus, pools, count_tokens(corpus, suite, note))
+    return Prepared(suite, corpus, pools, count_tokens(corpus, suite, note), leaks)
 
 
 def train_hash(corpus: Corpus) -> str:
@@ -132,7 +151,7 @@ def count_tokens(corpus: Corpus, suite: Suite, note: Note) -> NDArray[np.int64]:
 
 def prepare_problems(suite: str, limit: int | None, note: Note) -> list[tuple[str, Callable[[int], Problem]]]:
     """Real pools of a suite: a label for each prompt, and its problem as a function of the budget."""
-    prepared = prepare(load_suite(suite), limit=limit, sources=("nearest",), note=note)
+    prepared = prepare(load_suite(suite), limit=limit, sources=("nearest",), note=note, strata=False)
     subsets = {document.key: document.subset for document in prepared.corpus.prompts}
     return [
         (f"{subsets[prompt_id]}/{prompt_id[:8]}", partial(prepared.problem, "nearest", prompt_id))

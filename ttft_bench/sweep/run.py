@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
-from ttft_bench.sweep.record import SELECTION_KEYS, engine_identity, open_manifest, recorded, selection_identity
+from ttft_bench.sweep.record import (
+    SELECTION_KEYS,
+    cell_identity,
+    engine_identity,
+    open_manifest,
+    recorded,
+    selection_identity,
+)
 from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
 from ttft_bench.sweep.suite import Suite
@@ -48,7 +55,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
         selection = selection_identity(suite, train_hash(corpus), embedder)
         jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]
-    identity = {**selection, **engine_identity(suite, model)}
+    identity = cell_identity({**selection, **engine_identity(suite, model)})
     jobs = [*jobs, *base_jobs(suite)]
     cells = _cells(suite, prompts, jobs, identity)
     return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
@@ -105,10 +112,9 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             picks, selection = _select(request, jobs, reporter)
             prompts = _wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
-        quality = {key: value for key, value in identity.items() if key not in ("device", "backend")}
         jobs = [*jobs, *base_jobs(suite)]
         cells = drop_unchanged(
-            _cells(suite, prompts, jobs, quality),
+            _cells(suite, prompts, jobs, cell_identity(identity)),
             picks.sequences(),
             lambda documents: make_batches(documents, suite.finetune.batch),
         )
@@ -220,7 +226,12 @@ def _from_picks(request: Request) -> _Stored:
     made_with = (
         request.suite.with_changes("", seed=identity.get("seed"))
         .with_changes("corpus", source=identity.get("corpus"))
-        .with_changes("pool", embedder=identity.get("embedder"), k=identity.get("pool_k"))
+        .with_changes(
+            "pool",
+            embedder=identity.get("embedder"),
+            k=identity.get("pool_k"),
+            exclude_near_duplicates=bool(identity.get("excluded")),
+        )
     )
     return _Stored(made_with, identity, list(found.values()), _wanted_prompts(picks, request), picks)
 

@@ -30,7 +30,19 @@ FIELDS: tuple[Field, ...] = (
     Field("subset", "str", "", "domain of the prompt"),
     Field("prompt_id", "str", "", "content hash of the prompt"),
     Field("group", "str", "", "group (article, licence family, module) that the prompt's split respects"),
-    Field("stratum", "str", "", "near-duplicate stratum of the prompt; empty if not computed"),
+    Field(
+        "stratum",
+        "str",
+        "",
+        "the prompt in the training text of its corpus: exact | near | clean; empty if not computed",
+    ),
+    Field(
+        "containment",
+        "float",
+        "",
+        "share of the prompt's shingles in the closest training document; empty if none is close",
+    ),
+    Field("common_chars", "int", "characters", "longest substring that the prompt and that document share"),
     Field("strategy", "str", "", "spec of the strategy, or the label of a control"),
     Field("distribution", "str", "", "distribution and version that provide the strategy"),
     Field(
@@ -70,6 +82,7 @@ FIELDS: tuple[Field, ...] = (
     Field("pool_source", "str", "", "how the candidates were found: nearest | random"),
     Field("pool_k", "int", "", "number of candidates K"),
     Field("pool_hash", "str", "", "hash of the candidate pool"),
+    Field("excluded", "str", "", "kept out of pools beyond copies of the prompt: near-duplicates[...], or empty"),
     Field("bpb_before", "float", "bits/byte", "bits per byte of the prompt under the untouched model"),
     Field("bpb_after", "float", "bits/byte", "bits per byte of the prompt after finetuning"),
     Field("bpb_pct", "float", "%", "100 * bpb_after / bpb_before; lower is better"),

@@ -32,10 +32,17 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """How candidates are found: the ``k`` nearest training documents under ``embedder``."""
+    """How candidates are found: the ``k`` nearest training documents under ``embedder``.
+
+    Attributes:
+        embedder: asset name, local folder or hub id.
+        k: candidates per prompt.
+        exclude_near_duplicates: keep near-duplicates of a prompt out of its pool; see :mod:`ttft_bench.corpus.leaks`.
+    """
 
     embedder: str = "all-minilm-l6-v2"
     k: int = 200
+    exclude_near_duplicates: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""Settings of a suite that decide what stands in a pool: they reach picks, rows and identities."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from ttft_bench.corpus.leaks import PARAMETERS
+from ttft_bench.errors import ResumeError
+from ttft_bench.sweep import store
+from ttft_bench.sweep.picks import read_picks
+from ttft_bench.sweep.request import Request
+from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
+from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
+
+
+class Log:
+    def note(self, message):
+        pass
+
+    def progress(self, stage, done, total):
+        pass
+
+
+@pytest.fixture(scope="module")
+def suite(tiny_model_dir, tiny_embedder_dir, tmp_path_factory):
+    """Two prompts, one of which has a near-duplicate (id 0) among twelve training documents."""
+    texts = [
+        " ".join(f"{word}{number}" for word in ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"])
+        for number in range(14)
+    ]
+    lines = [{"text": texts[0] + " iota", "group": "a", "split": "train"}]
+    lines += [{"text": text, "group": str(number), "split": "train"} for number, text in enumerate(texts[2:])]
+    lines += [{"text": text, "group": f"p{number}", "split": "prompt"} for number, text in enumerate(texts[:2])]
+    file = tmp_path_factory.mktemp("corpus") / "near.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TTFT_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield Suite(
+            "near",
+            corpus=CorpusSpec(str(file)),
+            pool=PoolSpec(str(tiny_embedder_dir), k=13),
+            select=SelectSpec(("knn",), budgets=(13,), reuse=(1,)),
+            model=ModelSpec(str(tiny_model_dir), max_tokens=64),
+        )
+
+
+def texts_of(folder):
+    picks = read_picks(folder)
+    return {
+        prompt["text"]: {picks.texts[i] for i in record["document_ids"]}
+        for record in picks.records.values()
+        for prompt in (picks.prompts[record["prompt_id"]],)
+    }
+
+
+def test_near_duplicates_stay_out_and_everything_says_so(suite, tmp_path):
+    without = suite.with_changes("pool", exclude_near_duplicates=True)
+    run_selection(Request(suite, tmp_path / "with"), Log())
+    run_selection(Request(without, tmp_path / "without"), Log())
+    kept, out = texts_of(tmp_path / "with"), texts_of(tmp_path / "without")
+    (leaked, clean) = sorted(kept)
+    assert kept[leaked] - out[leaked] == {leaked + " iota"} and kept[clean] == out[clean]
+    strata = {p["text"]: p["stratum"] for p in read_picks(tmp_path / "with").prompts.values()}
+    assert strata == {leaked: "near", clean: "clean"}, "the stratum is that of the corpus, excluded or not"
+    assert store.read_manifest(tmp_path / "without")["identity"]["excluded"] == PARAMETERS
+    ids = [{cell.cell_id for cell in plan_run(Request(s, tmp_path / "new"), Log()).cells} for s in (suite, without)]
+    assert not ids[0] & ids[1]
+    with pytest.raises(ResumeError, match="excluded was ''"):
+        run_selection(Request(without, tmp_path / "with"), Log())
+
+
+def test_rows_carry_the_stratum_also_from_stored_picks(suite, tmp_path):
+    without = suite.with_changes("pool", exclude_near_duplicates=True)
+    small = dataclasses.replace(without, select=dataclasses.replace(suite.select, budgets=(1,)))
+    run_selection(Request(small, tmp_path / "picks"), Log())
+    elsewhere = small.with_changes("pool", exclude_near_duplicates=False)
+    run_sweep(Request(elsewhere, tmp_path / "run", device="cpu", picks=tmp_path / "picks"), Log())
+    rows = store.load_run(tmp_path / "run").rows
+    assert {(row["stratum"], row["excluded"]) for row in rows} == {("near", PARAMETERS), ("clean", PARAMETERS)}
+    near = next(row for row in rows if row["stratum"] == "near")
+    assert 0.5 <= near["containment"] < 1 or near["containment"] == 1.0
+    assert near["common_chars"] > 40
