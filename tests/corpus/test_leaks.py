@@ -144,7 +144,7 @@ def test_stopped_work_goes_on_after_the_last_block(tmp_path: Path, monkeypatch: 
     assert not list((tmp_path / "leaks").glob("*part*"))
 
 
-@pytest.mark.parametrize("source", ["nearest", "random"])
+@pytest.mark.parametrize("source", ["embedding", "random"])
 def test_near_duplicates_are_kept_out_of_pools(source: str, tmp_path: Path) -> None:
     found = find_leaks(CORPUS)
     plain = build_pools(CORPUS, HashingEmbedder(), k=43, source=source, cache=tmp_path)

@@ -29,7 +29,7 @@ def test_pools_are_nearest_first_read_only_and_without_the_prompt() -> None:
     assert list(pools.pools) == [prompt.key for prompt in PROMPTS]
     for prompt in PROMPTS:
         pool = pools.pools[prompt.key]
-        assert pool.prompt_id == prompt.key and pool.source == "nearest"
+        assert pool.prompt_id == prompt.key and pool.source == "embedding"
         assert pool.ids.dtype == np.int64 and pool.similarity.dtype == pool.query.dtype == np.float32
         assert pool.ids.shape == pool.similarity.shape == (10,) and pool.query.shape == (1, 32)
         assert (np.diff(pool.similarity) <= 0).all()
@@ -76,7 +76,7 @@ def test_second_call_embeds_nothing_and_gives_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(pool, name), getattr(other, name))
             assert not getattr(other, name).flags.writeable
     (described,) = cached_pools(tmp_path, CORPUS)
-    assert (described["k"], described["source"], described["prompts"]) == (10, "nearest", 3)
+    assert (described["k"], described["source"], described["prompts"]) == (10, "embedding", 3)
 
 
 def test_without_a_cache_the_same_pools_come_out(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_hash_follows_contents_and_source() -> None:
 def test_bad_input() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         build_pools(CORPUS, HashingEmbedder(), k=0)
-    with pytest.raises(UsageError, match="nearest, random"):
+    with pytest.raises(UsageError, match="embedding, random, bm25"):
         build_pools(CORPUS, HashingEmbedder(), source="farthest")
     with pytest.raises(CorpusError, match="no prompts"):
         build_pools(Corpus("bare", TRAIN, ()), HashingEmbedder())

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from ttft_bench.corpus.leaks import PARAMETERS
-from ttft_bench.errors import ResumeError
+from ttft_bench.errors import ResumeError, UsageError
 from ttft_bench.sweep import store
 from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
@@ -83,3 +83,33 @@ def test_rows_carry_the_stratum_also_from_stored_picks(suite, tmp_path):
     near = next(row for row in rows if row["stratum"] == "near")
     assert 0.5 <= near["containment"] < 1 or near["containment"] == 1.0
     assert near["common_chars"] > 40
+
+
+def test_the_source_of_pools_is_a_setting(suite, tmp_path):
+    words = suite.with_changes("pool", source="bm25", k=3).with_changes("select", budgets=(1,))
+    run_selection(Request(words, tmp_path / "picks"), Log())
+    assert {record["pool"] for record in read_picks(tmp_path / "picks").records.values()} == {"bm25"}
+    nearest = words.with_changes("pool", source="embedding")
+    with pytest.raises(ResumeError, match="pool_source was 'bm25'"):
+        run_selection(Request(nearest, tmp_path / "picks"), Log())
+    run_sweep(Request(nearest, tmp_path / "run", device="cpu", picks=tmp_path / "picks"), Log())
+    rows = store.load_run(tmp_path / "run").rows
+    assert {(row["pool_source"], row["pool_k"]) for row in rows} == {("bm25", 3)}
+    ids = [{cell.cell_id for cell in plan_run(Request(s, tmp_path / "new"), Log()).cells} for s in (words, nearest)]
+    assert not ids[0] & ids[1] and {row["cell_id"] for row in rows} == ids[0]
+    with pytest.raises(UsageError, match=r"pool\.source must be one of embedding, random, bm25, got 'nearest'"):
+        suite.with_changes("pool", source="nearest")
+
+
+def test_picks_of_early_runs_are_read_under_the_present_name(suite, tmp_path):
+    small = suite.with_changes("select", budgets=(1,))
+    run_selection(Request(small, tmp_path / "p"), Log())
+    for name in (store.PICKS, store.DOCUMENTS):
+        file = tmp_path / "p" / name
+        file.write_text(file.read_text().replace('"embedding"', '"nearest"'))
+    before = (tmp_path / "p" / store.PICKS).read_bytes()
+    run_selection(Request(small, tmp_path / "p"), Log())
+    assert (tmp_path / "p" / store.PICKS).read_bytes() == before, "and not made again"
+    picks = read_picks(tmp_path / "p")
+    assert {record["pool"] for record in picks.records.values()} == {"embedding"}
+    assert all(set(prompt["pools"]) == {"embedding"} for prompt in picks.prompts.values())

@@ -66,6 +66,9 @@ EmbedderName = Annotated[
     str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
+PoolSource = Annotated[
+    str | None, typer.Option("--pool-source", help="Where candidates come from: embedding, random or bm25.")
+]
 ExcludeNearDuplicates = Annotated[
     bool | None,
     typer.Option(
@@ -151,6 +154,7 @@ def resolve_suite(
     model: str | None = None,
     embedder: str | None = None,
     pool_k: int | None = None,
+    pool_source: str | None = None,
     exclude_near_duplicates: bool | None = None,
     max_tokens: int | None = None,
     precision: str | None = None,
@@ -173,13 +177,19 @@ def resolve_suite(
     base = load_suite(str(config) if config is not None else suite)
     shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
-    if any(value is not None for value in (*shape, *training, exclude_near_duplicates)):
+    if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
         base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
     return (
         base.with_changes("", seed=seed)
         .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
-        .with_changes("pool", embedder=embedder, k=pool_k, exclude_near_duplicates=exclude_near_duplicates)
+        .with_changes(
+            "pool",
+            embedder=embedder,
+            k=pool_k,
+            source=pool_source,
+            exclude_near_duplicates=exclude_near_duplicates,
+        )
         .with_changes(
             "select",
             strategies=specs,

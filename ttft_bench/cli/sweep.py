@@ -34,6 +34,7 @@ def sweep(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    pool_source: options.PoolSource = None,
     exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
     lr: options.LearningRate = None,
@@ -68,6 +69,7 @@ def sweep(
         "--corpus": corpus,
         "--embedder": embedder,
         "--pool-k": pool_k,
+        "--pool-source": pool_source,
         "--exclude-near-duplicates": exclude_near_duplicates,
         "--seed": seed,
     }
@@ -87,6 +89,7 @@ def sweep(
         model=model,
         embedder=embedder,
         pool_k=pool_k,
+        pool_source=pool_source,
         exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
         precision=precision,

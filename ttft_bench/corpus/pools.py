@@ -10,18 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ttft_bench.corpus.bm25 import import_library
 from ttft_bench.corpus.cachefiles import Note, digest, one_at_a_time, silent
 from ttft_bench.corpus.documents import Corpus
 from ttft_bench.corpus.embed import Embedder, embed_texts
 from ttft_bench.corpus.index import open_index
 from ttft_bench.corpus.leaks import PARAMETERS, Leaks
 from ttft_bench.corpus.poolfile import cached_pools, describe, pool_path, read_pools, write_pools
-from ttft_bench.corpus.retrieve import OnStage, Source, retrieve
+from ttft_bench.corpus.retrieve import OnStage, retrieve
+from ttft_bench.corpus.sources import BM25, EMBEDDING, POOL_SOURCES, RANDOM, hashed_name
 from ttft_bench.errors import CorpusError, UsageError
 
 #: Candidates per prompt, as in the papers.
@@ -39,7 +41,7 @@ class Pool:
         similarity: float32, shape (K,): inner product of each candidate with the query.
         embed_s: seconds to embed this prompt alone, tokenisation included, after a warm-up.
         retrieve_s: seconds to find its candidates alone, after a warm-up.
-        source: "nearest" or "random".
+        source: where the candidates come from; see :mod:`ttft_bench.corpus.sources`.
         hash: identifies the candidates: prompt, embedder, source, ids and contents of the documents in order.
     """
 
@@ -62,8 +64,8 @@ class PoolSet:
         embedder: name of the embedder.
         fingerprint: what the embedder's vectors depend on.
         k: candidates per prompt (fewer only where the corpus has no more).
-        source: "nearest" or "random".
-        seed: what the random source drew from; 0 for "nearest".
+        source: where the candidates come from; see :mod:`ttft_bench.corpus.sources`.
+        seed: what the random source drew from; 0 for the others.
         excluded: what is kept out beyond copies of the prompt: :data:`ttft_bench.corpus.leaks.PARAMETERS`, or empty.
         corpus_hash: the corpus they were made from.
         hash: identifies all pools together.
@@ -107,7 +109,7 @@ def build_pools(
     embedder: Embedder | Callable[[], Embedder],
     *,
     k: int = DEFAULT_K,
-    source: str = "nearest",
+    source: str = EMBEDDING,
     seed: int = 0,
     leaks: Leaks | None = None,
     cache: Path | None = None,
@@ -122,7 +124,7 @@ def build_pools(
         corpus: what to draw from; its prompts get one pool each.
         embedder: an embedder, or what makes one. Only its name and fingerprint are read if all is cached.
         k: candidates per prompt; capped, with a note, at what the corpus has.
-        source: "nearest" by inner product, or "random" as a control (still sorted nearest first).
+        source: one of :data:`ttft_bench.corpus.sources.POOL_SOURCES`; every pool is sorted nearest first.
         seed: of the random source.
         leaks: keep the near-duplicates of a prompt out of its pool too; the next nearest take their places.
         cache: the cache folder; None makes everything anew and keeps nothing.
@@ -130,15 +132,17 @@ def build_pools(
         on_progress: called with (stage, done, total); never called for a stage that the cache had.
 
     Raises:
-        UsageError: k or source cannot be.
+        UsageError: k or source cannot be, or the library of a source is not installed.
         CorpusError: there are no training documents, no prompts, or nothing that may stand in a pool.
         EmbeddingError: an embedding is unusable.
         StorageError: the cache cannot be written.
     """
     if k < 1:
         raise UsageError(f"the pool size k must be at least 1, got {k}")
-    if source not in get_args(Source):
-        raise UsageError(f"unknown pool source {source!r}: choose from {', '.join(get_args(Source))}")
+    if source not in POOL_SOURCES:
+        raise UsageError(f"unknown pool source {source!r}: choose from {', '.join(POOL_SOURCES)}")
+    if source == BM25:
+        import_library()  # told before hours of embedding, not after
     if not corpus.train or not corpus.prompts:
         lacking = "training documents" if not corpus.train else "prompts"
         raise CorpusError(f"corpus {corpus.name} has no {lacking}: add documents, or hold fewer of them out")
@@ -160,7 +164,7 @@ def build_pools(
         fingerprint=maker.fingerprint,
         source=source,
         k=k,
-        seed=seed if source == "random" else 0,  # nothing else draws
+        seed=seed if source == RANDOM else 0,  # nothing else draws
         excluded=PARAMETERS if leaks is not None else "",
     )
 
@@ -196,6 +200,7 @@ def _pool_set(
     """Turn arrays into pools: read-only views, no copies."""
     for array in arrays.values():
         array.flags.writeable = False
+    source = hashed_name(meta["source"])
     pools = {}
     ends = np.cumsum(arrays["sizes"])
     for row, prompt in enumerate(corpus.prompts):
@@ -211,9 +216,7 @@ def _pool_set(
             retrieve_s=float(arrays["retrieve_s"][row]),
             source=meta["source"],
             # Contents and ids, because picks are stored as ids; no vectors, whose last bits differ per machine.
-            hash=digest(
-                "pool", prompt.key, meta["fingerprint"], meta["source"], arrays["ids"][part].tobytes(), *contents
-            ),
+            hash=digest("pool", prompt.key, meta["fingerprint"], source, arrays["ids"][part].tobytes(), *contents),
         )
     return PoolSet(
         pools=pools,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ttft_bench.corpus.bm25 import WordIndex
 from ttft_bench.corpus.documents import Corpus, Document, normalised
 from ttft_bench.corpus.embed import Embedder, unit_rows
 from ttft_bench.corpus.index import FlatIndex, Neighbours, rank
+from ttft_bench.corpus.sources import BM25, RANDOM
 from ttft_bench.errors import CorpusError
 from ttft_bench.seeds import derive_rng
 from ttft_bench.text import printable
 
-Source = Literal["nearest", "random"]
 #: Called with (stage, done, total); stages are "documents" and "prompts".
 OnStage = Callable[[str, int, int], None]
 
@@ -40,7 +41,7 @@ def retrieve(
         index: of the training documents.
         matrix: their embeddings, shape (n, d).
         k: candidates per prompt.
-        source: where candidates come from.
+        source: where candidates come from; see :mod:`ttft_bench.corpus.sources`.
         seed: of random draws.
         stage: told how far it has come.
         kept_out: ids that are never candidates, by prompt key; a copy of the prompt never is, in any case.
@@ -57,7 +58,11 @@ def retrieve(
     copies = _copies(prompts, corpus.train)
     # Warm up with the first prompt: first calls read weights, allocate and choose kernels.
     first = unit_rows(embedder.embed([prompts[0].text]), [prompts[0].text], embedder)
-    index.search(first, k)
+    words = WordIndex(document.text for document in corpus.train) if source == BM25 else None
+    if words is None:
+        index.search(first, k)
+    else:
+        words.search(prompts[0].text, k, np.array([], dtype=np.int64))
     query, sizes, embed_s, retrieve_s, found = [], [], [], [], []
     for done, prompt in enumerate(prompts, start=1):
         own = np.array(copies.get(normalised(prompt.text), []), dtype=np.int64)
@@ -74,8 +79,10 @@ def retrieve(
         embed_s.append(time.perf_counter() - start)
         rows = unit_rows(raw, [prompt.text], embedder)
         start = time.perf_counter()
-        if source == "random":
+        if source == RANDOM:
             candidates = _draw(matrix, rows[0], own, k, ("pool", "random", prompt.key, seed))
+        elif words is not None:
+            candidates = rank(matrix, rows[0], words.search(prompt.text, k, own))
         else:
             candidates = _nearest(index, rows[0], own, k)
         retrieve_s.append(time.perf_counter() - start)
@@ -121,4 +128,4 @@ def _copies(prompts: Sequence[Document], train: Sequence[Document]) -> dict[str,
     return found
 
 
-__all__ = ["OnStage", "Source", "retrieve"]
+__all__ = ["OnStage", "retrieve"]

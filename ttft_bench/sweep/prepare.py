@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.selector import Problem, make_problem
 from ttft_bench.sweep.suite import Suite, load_suite
 
@@ -151,11 +152,11 @@ def count_tokens(corpus: Corpus, suite: Suite, note: Note) -> NDArray[np.int64]:
 
 def prepare_problems(suite: str, limit: int | None, note: Note) -> list[tuple[str, Callable[[int], Problem]]]:
     """Real pools of a suite: a label for each prompt, and its problem as a function of the budget."""
-    prepared = prepare(load_suite(suite), limit=limit, sources=("nearest",), note=note, strata=False)
+    prepared = prepare(load_suite(suite), limit=limit, sources=(EMBEDDING,), note=note, strata=False)
     subsets = {document.key: document.subset for document in prepared.corpus.prompts}
     return [
-        (f"{subsets[prompt_id]}/{prompt_id[:8]}", partial(prepared.problem, "nearest", prompt_id))
-        for prompt_id in prepared.pools["nearest"].pools
+        (f"{subsets[prompt_id]}/{prompt_id[:8]}", partial(prepared.problem, EMBEDDING, prompt_id))
+        for prompt_id in prepared.pools[EMBEDDING].pools
     ]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ttft_bench.corpus.leaks import PARAMETERS
+from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.suite import Suite
@@ -23,6 +24,7 @@ SELECTION_KEYS = (
     "embedder",
     "embedder_fingerprint",
     "pool_k",
+    "pool_source",
     "excluded",
     "seed",
 )
@@ -37,6 +39,7 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
         "embedder": suite.pool.embedder,
         "embedder_fingerprint": embedder,
         "pool_k": suite.pool.k,
+        "pool_source": suite.pool.source if suite.pool.source != EMBEDDING else "",
         "excluded": PARAMETERS if suite.pool.exclude_near_duplicates else "",
         "seed": suite.seed,
     }
@@ -101,6 +104,7 @@ def open_manifest(
             "model": suite.model.name,
             "embedder": suite.pool.embedder,
             "pool_k": suite.pool.k,
+            "pool_source": suite.pool.source,
             "exclude_near_duplicates": suite.pool.exclude_near_duplicates,
             "max_tokens": suite.model.max_tokens,
             "bpb_protocol": suite.score.protocol,

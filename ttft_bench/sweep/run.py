@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
 from ttft_bench.sweep.record import (
@@ -230,6 +231,7 @@ def _from_picks(request: Request) -> _Stored:
             "pool",
             embedder=identity.get("embedder"),
             k=identity.get("pool_k"),
+            source=identity.get("pool_source") or EMBEDDING,
             exclude_near_duplicates=bool(identity.get("excluded")),
         )
     )

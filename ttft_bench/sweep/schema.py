@@ -79,7 +79,12 @@ FIELDS: tuple[Field, ...] = (
     Field("max_tokens", "int", "tokens", "token limit of a training sequence and of the scored window"),
     Field("bpb_protocol", "str", "", "window | document"),
     Field("start_token", "str", "", "token that every sequence starts with; empty for none"),
-    Field("pool_source", "str", "", "how the candidates were found: nearest | random"),
+    Field(
+        "pool_source",
+        "str",
+        "",
+        "where the candidates come from: embedding | random | bm25 (nearest in early runs: embedding)",
+    ),
     Field("pool_k", "int", "", "number of candidates K"),
     Field("pool_hash", "str", "", "hash of the candidate pool"),
     Field("excluded", "str", "", "kept out of pools beyond copies of the prompt: near-duplicates[...], or empty"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from ttft_bench.corpus.sources import EMBEDDING, POOL_SOURCES, RANDOM
 from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISIONS, PROTOCOLS, REUSE_MODES, check_choice
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
@@ -32,16 +33,18 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """How candidates are found: the ``k`` nearest training documents under ``embedder``.
+    """How candidates are found.
 
     Attributes:
         embedder: asset name, local folder or hub id.
-        k: candidates per prompt.
+        k: candidates per prompt; the papers' ablations go from 50 to 1000.
+        source: ``embedding`` (the k nearest), ``random`` or ``bm25``; see :mod:`ttft_bench.corpus.sources`.
         exclude_near_duplicates: keep near-duplicates of a prompt out of its pool; see :mod:`ttft_bench.corpus.leaks`.
     """
 
     embedder: str = "all-minilm-l6-v2"
     k: int = 200
+    source: str = EMBEDDING
     exclude_near_duplicates: bool = False
 
 
@@ -64,7 +67,7 @@ class ControlSpec:
 
     label: str
     strategy: str
-    pool: str = "random"
+    pool: str = RANDOM
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,9 @@ class Suite:
 
         if max(self.select.budgets) > MAX_BUDGET:
             raise UsageError(f"budgets must be at most {MAX_BUDGET}, got {max(self.select.budgets)}")
+        check_choice("pool.source", self.pool.source, POOL_SOURCES)
+        for control in self.controls:
+            check_choice(f"pool of control {control.label}", control.pool, POOL_SOURCES)
         check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISIONS)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
