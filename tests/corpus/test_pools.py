@@ -9,6 +9,7 @@ from fake_embedder import HashingEmbedder
 from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.pools import build_pools, cached_pools
 from ttft_bench.errors import CorpusError, UsageError
+from ttft_bench.prefix import halves
 
 WORDS = "ash birch cedar elm fir hazel larch maple oak pine rowan yew"
 
@@ -127,6 +128,18 @@ def test_hash_follows_contents_and_source() -> None:
 
     shorter = Corpus("trees", TRAIN[5:], PROMPTS)
     assert len({hash_of(CORPUS), hash_of(shorter), hash_of(CORPUS, source="random")}) == 3
+
+
+def test_first_halves_are_what_is_searched_with(tmp_path: Path) -> None:
+    embedder = HashingEmbedder()
+    pools = build_pools(CORPUS, embedder, k=10, first_half=True, cache=tmp_path)
+    whole = build_pools(CORPUS, HashingEmbedder(), k=10, cache=tmp_path)
+    assert pools.query == "first half" and pools.path != whole.path
+    for prompt in PROMPTS:
+        pool, other = pools.pools[prompt.key], whole.pools[prompt.key]
+        np.testing.assert_allclose(pool.query[0], embedder._vector(halves(prompt.text)[0]), atol=1e-6)
+        assert pool.hash != other.hash and not {3, 40} & set(pools.pools[PROMPTS[0].key].ids.tolist())
+    assert prompt.text not in embedder.embedded[len(TRAIN) :]
 
 
 def test_bad_input() -> None:

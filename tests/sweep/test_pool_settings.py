@@ -9,6 +9,7 @@ import pytest
 
 from ttft_bench.corpus.leaks import PARAMETERS
 from ttft_bench.errors import ResumeError, UsageError
+from ttft_bench.prefix import halves
 from ttft_bench.sweep import store
 from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
@@ -113,3 +114,23 @@ def test_picks_of_early_runs_are_read_under_the_present_name(suite, tmp_path):
     picks = read_picks(tmp_path / "p")
     assert {record["pool"] for record in picks.records.values()} == {"embedding"}
     assert all(set(prompt["pools"]) == {"embedding"} for prompt in picks.prompts.values())
+
+
+def test_prefix_finds_by_the_first_half_and_scores_the_second(suite, tmp_path):
+    prefix = suite.with_changes("score", protocol="prefix").with_changes("select", budgets=(1,))
+    whole = prefix.with_changes("score", protocol="window")
+    run_selection(Request(prefix, tmp_path / "picks"), Log())
+    run_selection(Request(whole, tmp_path / "whole"), Log())
+    hashes = [
+        {prompt["pools"]["embedding"]["hash"] for prompt in read_picks(tmp_path / name).prompts.values()}
+        for name in ("picks", "whole")
+    ]
+    assert not hashes[0] & hashes[1]
+    run_sweep(Request(prefix, tmp_path / "run", device="cpu", picks=tmp_path / "picks"), Log())
+    rows = store.load_run(tmp_path / "run").rows
+    texts = {key: prompt["text"] for key, prompt in read_picks(tmp_path / "picks").prompts.items()}
+    assert rows and {row["bpb_protocol"] for row in rows} == {"prefix"}
+    assert all(row["bytes_scored"] == len(halves(texts[row["prompt_id"]])[1].encode()) for row in rows)
+    for wrong, picks in ((prefix, "whole"), (whole, "picks")):
+        with pytest.raises(UsageError, match="make the picks again"):
+            plan_run(Request(wrong, tmp_path / "new", picks=tmp_path / picks), Log())

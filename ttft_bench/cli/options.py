@@ -78,6 +78,10 @@ ExcludeNearDuplicates = Annotated[
     ),
 ]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option("--bpb-protocol", help="window, document, or prefix (find by the first half, score the second)."),
+]
 SelectTimeout = Annotated[
     float | None,
     typer.Option(

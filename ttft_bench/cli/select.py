@@ -27,6 +27,7 @@ def select(
     pool_source: options.PoolSource = None,
     exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
+    protocol: options.Protocol = None,
     select_timeout: options.SelectTimeout = None,
     output: options.Output = None,
 ) -> None:
@@ -51,6 +52,7 @@ def select(
         pool_source=pool_source,
         exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
+        protocol=protocol,
         select_timeout=select_timeout,
     )
     folder = output or options.default_output(f"{resolved.name}_picks")

@@ -43,7 +43,7 @@ def sweep(
     clip: options.Clip = None,
     batch: options.BatchSize = None,
     long: options.Long = None,
-    protocol: Annotated[str | None, typer.Option("--bpb-protocol", help="window or document.")] = None,
+    protocol: options.Protocol = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str | None, typer.Option("--precision", help="fp32, tf32 or bf16.")] = None,
     backend: options.Backend = "auto",

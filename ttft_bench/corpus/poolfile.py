@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def describe(
-    corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int, excluded: str
+    corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int, excluded: str, query: str
 ) -> dict[str, Any]:
     """All that decides the pools; a file that says anything else belongs to other pools."""
     return {
@@ -34,6 +34,7 @@ def describe(
         "k": k,
         "seed": seed,
         "excluded": excluded,
+        "query": query,
         "prompts": [prompt.key for prompt in corpus.prompts],
     }
 
@@ -41,6 +42,7 @@ def describe(
 def pool_path(cache: Path, meta: dict[str, Any]) -> Path:
     """Where the pools that :func:`describe` describes are kept."""
     unusual = f"_x{digest(meta['excluded'], size=4)}" if meta["excluded"] else ""
+    unusual += "_half" if meta["query"] else ""
     name = f"{meta['fingerprint']}_{meta['source']}_k{meta['k']}_s{meta['seed']}{unusual}.npz"
     return _folder(cache, meta["corpus"]) / name
 
@@ -73,13 +75,13 @@ def read_pools(path: Path, meta: dict[str, Any], shape: tuple[int, ...]) -> Arra
 
 
 def cached_pools(cache: Path, corpus: Corpus) -> list[dict[str, Any]]:
-    """Describe the cached pools of a corpus: embedder, fingerprint, source, k, seed, excluded, prompts, file."""
+    """Describe the cached pools of a corpus: embedder, fingerprint, source, k, seed, excluded, query, prompts, file."""
     found = []
     for path in sorted(_folder(cache, corpus.hash).glob("*.npz")):
         arrays = load_arrays(path)
         meta = _meta(arrays) if arrays else {}
         if meta.get("layout") == LAYOUT:
-            shown = {key: meta[key] for key in ("embedder", "fingerprint", "source", "k", "seed", "excluded")}
+            shown = {key: meta[key] for key in ("embedder", "fingerprint", "source", "k", "seed", "excluded", "query")}
             found.append({**shown, "prompts": len(meta["prompts"]), "file": path.name})
     return found
 

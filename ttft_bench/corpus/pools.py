@@ -25,6 +25,7 @@ from ttft_bench.corpus.poolfile import cached_pools, describe, pool_path, read_p
 from ttft_bench.corpus.retrieve import OnStage, retrieve
 from ttft_bench.corpus.sources import BM25, EMBEDDING, POOL_SOURCES, RANDOM, hashed_name
 from ttft_bench.errors import CorpusError, UsageError
+from ttft_bench.prefix import FIRST_HALF
 
 #: Candidates per prompt, as in the papers.
 DEFAULT_K = 200
@@ -67,6 +68,7 @@ class PoolSet:
         source: where the candidates come from; see :mod:`ttft_bench.corpus.sources`.
         seed: what the random source drew from; 0 for the others.
         excluded: what is kept out beyond copies of the prompt: :data:`ttft_bench.corpus.leaks.PARAMETERS`, or empty.
+        query: what of a prompt was searched with: :data:`ttft_bench.prefix.FIRST_HALF`, or empty for all of it.
         corpus_hash: the corpus they were made from.
         hash: identifies all pools together.
         cached: whether they were read rather than made.
@@ -81,6 +83,7 @@ class PoolSet:
     source: str
     seed: int
     excluded: str
+    query: str
     corpus_hash: str
     hash: str
     cached: bool
@@ -112,6 +115,7 @@ def build_pools(
     source: str = EMBEDDING,
     seed: int = 0,
     leaks: Leaks | None = None,
+    first_half: bool = False,
     cache: Path | None = None,
     note: Note = silent,
     on_progress: OnStage | None = None,
@@ -126,6 +130,7 @@ def build_pools(
         k: candidates per prompt; capped, with a note, at what the corpus has.
         source: one of :data:`ttft_bench.corpus.sources.POOL_SOURCES`; every pool is sorted nearest first.
         seed: of the random source.
+        first_half: search with the first half of each prompt (:mod:`ttft_bench.prefix`) instead of all of it.
         leaks: keep the near-duplicates of a prompt out of its pool too; the next nearest take their places.
         cache: the cache folder; None makes everything anew and keeps nothing.
         note: receives one line per thing worth knowing.
@@ -166,12 +171,13 @@ def build_pools(
         k=k,
         seed=seed if source == RANDOM else 0,  # nothing else draws
         excluded=PARAMETERS if leaks is not None else "",
+        query=FIRST_HALF if first_half else "",
     )
 
     def make() -> dict[str, NDArray[Any]]:
         index = open_index(matrix, cache, note=note)
         kept_out = leaks.duplicates if leaks is not None else None
-        return retrieve(corpus, maker, index, matrix, k, source, seed, stage, kept_out)
+        return retrieve(corpus, maker, index, matrix, k, source, seed, stage, kept_out, first_half)
 
     if cache is None:
         return _pool_set(corpus, meta, make(), matrix, cached=False, path=None)
@@ -200,7 +206,7 @@ def _pool_set(
     """Turn arrays into pools: read-only views, no copies."""
     for array in arrays.values():
         array.flags.writeable = False
-    source = hashed_name(meta["source"])
+    source = hashed_name(meta["source"]) + (f" {meta['query']}" if meta["query"] else "")
     pools = {}
     ends = np.cumsum(arrays["sizes"])
     for row, prompt in enumerate(corpus.prompts):
@@ -226,6 +232,7 @@ def _pool_set(
         source=meta["source"],
         seed=meta["seed"],
         excluded=meta["excluded"],
+        query=meta["query"],
         corpus_hash=corpus.hash,
         hash=digest("pools", *(pool.hash for pool in pools.values())),
         cached=cached,

@@ -15,6 +15,7 @@ from ttft_bench.corpus.embed import Embedder, unit_rows
 from ttft_bench.corpus.index import FlatIndex, Neighbours, rank
 from ttft_bench.corpus.sources import BM25, RANDOM
 from ttft_bench.errors import CorpusError
+from ttft_bench.prefix import halves
 from ttft_bench.seeds import derive_rng
 from ttft_bench.text import printable
 
@@ -32,6 +33,7 @@ def retrieve(
     seed: int,
     stage: OnStage,
     kept_out: Mapping[str, NDArray[np.int64]] | None = None,
+    first_half: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Embed each prompt and find its candidates, one prompt at a time.
 
@@ -44,6 +46,7 @@ def retrieve(
         source: where candidates come from; see :mod:`ttft_bench.corpus.sources`.
         seed: of random draws.
         stage: told how far it has come.
+        first_half: search with the first half of each prompt (:mod:`ttft_bench.prefix`), not with all of it.
         kept_out: ids that are never candidates, by prompt key; a copy of the prompt never is, in any case.
 
     Returns:
@@ -55,16 +58,17 @@ def retrieve(
         EmbeddingError: an embedding is unusable.
     """
     prompts = corpus.prompts
+    asked = [halves(prompt.text)[0] if first_half else prompt.text for prompt in prompts]
     copies = _copies(prompts, corpus.train)
     # Warm up with the first prompt: first calls read weights, allocate and choose kernels.
-    first = unit_rows(embedder.embed([prompts[0].text]), [prompts[0].text], embedder)
+    first = unit_rows(embedder.embed([asked[0]]), [asked[0]], embedder)
     words = WordIndex(document.text for document in corpus.train) if source == BM25 else None
     if words is None:
         index.search(first, k)
     else:
-        words.search(prompts[0].text, k, np.array([], dtype=np.int64))
+        words.search(asked[0], k, np.array([], dtype=np.int64))
     query, sizes, embed_s, retrieve_s, found = [], [], [], [], []
-    for done, prompt in enumerate(prompts, start=1):
+    for done, (prompt, text) in enumerate(zip(prompts, asked, strict=True), start=1):
         own = np.array(copies.get(normalised(prompt.text), []), dtype=np.int64)
         if kept_out is not None:
             own = np.union1d(own, kept_out[prompt.key])
@@ -75,14 +79,14 @@ def retrieve(
                 "add other documents"
             )
         start = time.perf_counter()
-        raw = embedder.embed([prompt.text])
+        raw = embedder.embed([text])
         embed_s.append(time.perf_counter() - start)
-        rows = unit_rows(raw, [prompt.text], embedder)
+        rows = unit_rows(raw, [text], embedder)
         start = time.perf_counter()
         if source == RANDOM:
             candidates = _draw(matrix, rows[0], own, k, ("pool", "random", prompt.key, seed))
         elif words is not None:
-            candidates = rank(matrix, rows[0], words.search(prompt.text, k, own))
+            candidates = rank(matrix, rows[0], words.search(text, k, own))
         else:
             candidates = _nearest(index, rows[0], own, k)
         retrieve_s.append(time.perf_counter() - start)

@@ -10,7 +10,7 @@ ARMS = ("finetune", "none", "in-context", "in-context+finetune")
 LONG = ("truncate", "chunk")
 BACKENDS = ("auto", "eager", "compiled")
 PRECISIONS = ("fp32", "tf32", "bf16")
-PROTOCOLS = ("window", "document")
+PROTOCOLS = ("window", "document", "prefix")
 
 
 def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

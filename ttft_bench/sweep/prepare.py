@@ -120,6 +120,7 @@ def prepare(
             source=source,
             seed=suite.seed,
             leaks=leaks if exclude else None,
+            first_half=suite.score.protocol == "prefix",
             cache=cache_dir(),
             note=note,
             on_progress=on_stage,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ttft_bench.corpus.leaks import PARAMETERS
 from ttft_bench.corpus.sources import EMBEDDING
+from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.suite import Suite
@@ -26,6 +27,7 @@ SELECTION_KEYS = (
     "pool_k",
     "pool_source",
     "excluded",
+    "query",
     "seed",
 )
 
@@ -41,6 +43,7 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
         "pool_k": suite.pool.k,
         "pool_source": suite.pool.source if suite.pool.source != EMBEDDING else "",
         "excluded": PARAMETERS if suite.pool.exclude_near_duplicates else "",
+        "query": FIRST_HALF if suite.score.protocol == "prefix" else "",
         "seed": suite.seed,
     }
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
+from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
 from ttft_bench.sweep.record import (
@@ -224,6 +225,12 @@ def _from_picks(request: Request) -> _Stored:
         raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
     before = manifest.get("identity", {})
     identity = {key: before[key] for key in SELECTION_KEYS if key in before}
+    if (identity.get("query") == FIRST_HALF) != (request.suite.score.protocol == "prefix"):
+        asked = "the first half" if identity.get("query") == FIRST_HALF else "all"
+        raise UsageError(
+            f"{request.picks} holds picks that were found with {asked} of each prompt, which does not go with "
+            f"bpb-protocol {request.suite.score.protocol}: use another protocol, or make the picks again with this one"
+        )
     made_with = (
         request.suite.with_changes("", seed=identity.get("seed"))
         .with_changes("corpus", source=identity.get("corpus"))

@@ -77,7 +77,7 @@ FIELDS: tuple[Field, ...] = (
     Field("lanes", "int", "", "prompts that were worked on at once on the device; times are of latency only at 1"),
     Field("device", "str", "", "device the row was finetuned on"),
     Field("max_tokens", "int", "tokens", "token limit of a training sequence and of the scored window"),
-    Field("bpb_protocol", "str", "", "window | document"),
+    Field("bpb_protocol", "str", "", "window | document | prefix (first half found and read, second half scored)"),
     Field("start_token", "str", "", "token that every sequence starts with; empty for none"),
     Field(
         "pool_source",

@@ -120,7 +120,10 @@ class FinetuneSpec:
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`."""
+    """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`.
+
+    With ``prefix``, pools are found by first halves, so that it belongs to the picks too.
+    """
 
     protocol: str = "window"
 
