@@ -14,7 +14,7 @@ from ttft_bench.sweep import store
 from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
-from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
+from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite, load_suite
 
 
 class Log:
@@ -134,3 +134,37 @@ def test_prefix_finds_by_the_first_half_and_scores_the_second(suite, tmp_path):
     for wrong, picks in ((prefix, "whole"), (whole, "picks")):
         with pytest.raises(UsageError, match="make the picks again"):
             plan_run(Request(wrong, tmp_path / "new", picks=tmp_path / picks), Log())
+
+
+def test_the_pile_is_a_source_of_a_suite(suite, tmp_path):
+    from pile_shards import SUBSETS, write_pile
+
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        f"""
+        [corpus]
+        source = "pile:{write_pile(tmp_path / "pile")}"
+        subsets = ["Github", "ArXiv"]
+        train_per_subset = 25
+        prompts_per_subset = 1
+        [pool]
+        embedder = "{suite.pool.embedder}"
+        k = 10
+        index = "ivf[lists=5,probes=2]"
+        [select]
+        strategies = ["knn"]
+        budgets = [3]
+        [model]
+        name = "{suite.model.name}"
+        """
+    )
+    pile = load_suite(str(file))
+    outcome = run_selection(Request(pile, tmp_path / "picks"), Log())
+    picks = read_picks(tmp_path / "picks")
+    assert (outcome.ok, outcome.failed) == (2, 0)
+    assert {prompt["subset"] for prompt in picks.prompts.values()} == {"Github", "ArXiv"} < set(SUBSETS)
+    assert {prompt["stratum"] for prompt in picks.prompts.values()} == {"clean"}
+    assert store.read_manifest(tmp_path / "picks")["identity"]["index"] == "ivf[lists=5,probes=2]"
+    flat = pile.with_changes("pool", index="flat")
+    ids = [{cell.cell_id for cell in plan_run(Request(s, tmp_path / "new"), Log()).cells} for s in (pile, flat)]
+    assert len(ids[0]) == 4 and not ids[0] & ids[1]

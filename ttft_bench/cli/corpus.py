@@ -14,6 +14,7 @@ from ttft_bench.cli.corpus_parts import (
     AsJson,
     Device,
     Embedder,
+    Index,
     PerSubset,
     PromptsPerSubset,
     Seed,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
 
 app = typer.Typer(help="Make a corpus ready, describe it, search it.", no_args_is_help=True)
-app.command("leaks")(leaks)
 
 
 @app.command("build")
@@ -41,6 +41,7 @@ def build(
     train_per_subset: PerSubset = None,
     prompts_per_subset: PromptsPerSubset = None,
     k: Annotated[int, typer.Option("-k", "--pool-k", min=1, help="Candidates per prompt.")] = 200,
+    index: Index = "flat",
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -57,6 +58,7 @@ def build(
             corpus,
             lambda: load_embedder(embedder, device, reporter.note),
             k=k,
+            index=index,
             cache=cache_dir(),
             note=reporter.note,
             on_progress=work,
@@ -72,6 +74,7 @@ def build(
         ("embeddings", f"{new:,} made in {seconds:.1f} s{rate}, {len(corpus.train) - new:,} from the cache"),
         ("pools", f"{len(pools.pools):,} of {pools.k} candidates, {'from the cache' if pools.cached else 'made'}"),
         ("per prompt", f"{each} (medians)"),
+        ("index", (pools.index and f"{pools.index}, recall {pools.recall:.4f} against an exact scan") or "exact scan"),
         ("kept in", str(cache_dir())),
         ("took", f"{time.perf_counter() - start:.1f} s"),
     ):
@@ -94,7 +97,7 @@ def info(
 
     corpus = load(source, subsets, train_per_subset, prompts_per_subset, seed)
     rows = _per_subset(corpus)
-    embeddings = count_cached([document.text for document in corpus.train], cache_dir())
+    embeddings = count_cached((document.text for document in corpus.train), cache_dir())
     pools = cached_pools(cache_dir(), corpus)
     if as_json:
         described = {"corpus": corpus.name, "hash": corpus.hash, "subsets": rows}
@@ -106,6 +109,10 @@ def info(
         console.print(f"cached: {count:,} of {len(corpus.train):,} embeddings by {printable(fingerprint)}")
     for pool in pools:
         kind = f"{pool['source']} {pool['k']}"
+        kind += f" by {pool['index']} (recall {pool['recall']:.4f})" if pool["index"] else ""
+        kind += "".join(
+            f", {word}" for word in (pool["query"], pool["excluded"] and "near-duplicates excluded") if word
+        )
         console.print(f"cached: {pool['prompts']:,} pools of the {kind} by {printable(pool['fingerprint'])}")
     if not pools:
         console.print("no pools are cached for it: run `ttft-bench corpus build` with the same options")
@@ -121,27 +128,29 @@ def search(
     subsets: Subsets = None,
     train_per_subset: PerSubset = None,
     prompts_per_subset: PromptsPerSubset = None,
+    index: Index = "flat",
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Find the training documents nearest to a text."""
     from ttft_bench.assets import cache_dir
-    from ttft_bench.corpus.embed import embed_texts, load_embedder, unit_rows
-    from ttft_bench.corpus.index import open_index
+    from ttft_bench.corpus.approximate import open_any_index
+    from ttft_bench.corpus.embed import load_embedder, unit_rows
+    from ttft_bench.corpus.vectors import embed_training
 
     loaded = load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
     model = load_embedder(embedder, device, note)
     with ConsoleReporter() as reporter:
-        matrix = embed_texts(
-            [document.text for document in loaded.train],
+        matrix = embed_training(
+            loaded,
             model,
             cache_dir(),
             lambda done, total: reporter.progress("embedding documents", done, total),
             note=reporter.note,
         )
     query = unit_rows(model.embed([text]), [text], model)
-    similarity, ids = open_index(matrix, cache_dir(), note=note).search(query, k)
+    similarity, ids = open_any_index(matrix, index, cache_dir(), note=note).search(query, k)
     rows = []
     for score, position in zip(similarity[0], ids[0], strict=True):
         document = loaded.train[int(position)]
@@ -177,25 +186,30 @@ class _Work:
 
 
 def _per_subset(corpus: Corpus) -> list[dict[str, Any]]:
+    from collections import defaultdict
     from statistics import median
 
-    rows = []
-    for subset in corpus.subsets:
-        train = [document for document in corpus.train if document.subset == subset]
-        prompts = [document for document in corpus.prompts if document.subset == subset]
-        lengths = [len(document.text) for document in train] or [0]
-        rows.append(
-            {
-                "subset": printable(subset),
-                "documents": len(train),
-                "prompts": len(prompts),
-                "groups": len({document.sibling_key for document in (*train, *prompts)}),
-                "characters_min": min(lengths),
-                "characters_median": round(median(lengths)),
-                "characters_max": max(lengths),
-            }
-        )
-    return rows
+    lengths: dict[str, list[int]] = defaultdict(list)
+    groups: dict[str, set[str]] = defaultdict(set)
+    for document in corpus.train:  # once: a corpus on disk may hold millions
+        lengths[document.subset].append(len(document.text))
+        groups[document.subset].add(document.sibling_key)
+    for prompt in corpus.prompts:
+        groups[prompt.subset].add(prompt.sibling_key)
+    return [
+        {
+            "subset": printable(subset),
+            "documents": documents,
+            "prompts": prompts,
+            "groups": len(groups[subset]),
+            "characters_min": min(lengths[subset], default=0),
+            "characters_median": round(median(lengths[subset] or [0])),
+            "characters_max": max(lengths[subset], default=0),
+        }
+        for subset, (documents, prompts) in corpus.counts().items()
+    ]
 
+
+app.command("leaks")(leaks)
 
 __all__ = ["app"]

@@ -12,7 +12,7 @@ from ttft_bench.cli.console import note
 if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
 
-SOURCE_HELP = "A built-in corpus, a JSONL or Parquet file, or a folder of text files."
+SOURCE_HELP = "A built-in corpus, a JSONL or Parquet file, a folder of text files, or pile[:PATH or hub id]."
 
 Source = Annotated[str, typer.Argument(help=SOURCE_HELP, show_default=True)]
 Embedder = Annotated[str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.")]
@@ -21,6 +21,9 @@ Subsets = Annotated[str | None, typer.Option(help="Only these subsets, separated
 PerSubset = Annotated[int | None, typer.Option(min=1, help="Training documents kept per subset.")]
 PromptsPerSubset = Annotated[int | None, typer.Option(min=1, help="Prompts held out per subset.")]
 Seed = Annotated[int, typer.Option(help="Decides which documents are kept and which are held out.")]
+Index = Annotated[
+    str, typer.Option("--index", help="flat (exact), ivf[lists=0,probes=32] or hnsw[m=32,build=200,search=256].")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -71,6 +74,7 @@ __all__ = [
     "AsJson",
     "Device",
     "Embedder",
+    "Index",
     "PerSubset",
     "PromptsPerSubset",
     "Seed",

@@ -20,7 +20,9 @@ SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed su
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
 Corpus = Annotated[
     str | None,
-    typer.Option("--corpus", help="Corpus name, or a JSONL, Parquet or text file or a folder of them."),
+    typer.Option(
+        "--corpus", help="Corpus name, a JSONL, Parquet or text file or a folder of them, or pile[:PATH or hub id]."
+    ),
 ]
 Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ttft_bench.corpus.approximate import open_any_index, parse_index
 from ttft_bench.corpus.bm25 import import_library
 from ttft_bench.corpus.cachefiles import Note, digest, one_at_a_time, silent
 from ttft_bench.corpus.documents import Corpus
-from ttft_bench.corpus.embed import Embedder, embed_texts
-from ttft_bench.corpus.index import open_index
+from ttft_bench.corpus.embed import Embedder
 from ttft_bench.corpus.leaks import PARAMETERS, Leaks
 from ttft_bench.corpus.poolfile import cached_pools, describe, pool_path, read_pools, write_pools
-from ttft_bench.corpus.retrieve import OnStage, retrieve
+from ttft_bench.corpus.retrieve import OnStage, measure_recall, retrieve
 from ttft_bench.corpus.sources import BM25, EMBEDDING, POOL_SOURCES, RANDOM, hashed_name
+from ttft_bench.corpus.vectors import embed_training
 from ttft_bench.errors import CorpusError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 
@@ -69,6 +70,8 @@ class PoolSet:
         seed: what the random source drew from; 0 for the others.
         excluded: what is kept out beyond copies of the prompt: :data:`ttft_bench.corpus.leaks.PARAMETERS`, or empty.
         query: what of a prompt was searched with: :data:`ttft_bench.prefix.FIRST_HALF`, or empty for all of it.
+        index: how the nearest were found; empty for the exact scan.
+        recall: share of the exact neighbours that the index finds, mean over prompts; None for the exact scan.
         corpus_hash: the corpus they were made from.
         hash: identifies all pools together.
         cached: whether they were read rather than made.
@@ -84,6 +87,8 @@ class PoolSet:
     seed: int
     excluded: str
     query: str
+    index: str
+    recall: float | None
     corpus_hash: str
     hash: str
     cached: bool
@@ -116,6 +121,7 @@ def build_pools(
     seed: int = 0,
     leaks: Leaks | None = None,
     first_half: bool = False,
+    index: str = "flat",
     cache: Path | None = None,
     note: Note = silent,
     on_progress: OnStage | None = None,
@@ -131,6 +137,7 @@ def build_pools(
         source: one of :data:`ttft_bench.corpus.sources.POOL_SOURCES`; every pool is sorted nearest first.
         seed: of the random source.
         first_half: search with the first half of each prompt (:mod:`ttft_bench.prefix`) instead of all of it.
+        index: how the nearest are found, for the source ``embedding``; see :mod:`ttft_bench.corpus.approximate`.
         leaks: keep the near-duplicates of a prompt out of its pool too; the next nearest take their places.
         cache: the cache folder; None makes everything anew and keeps nothing.
         note: receives one line per thing worth knowing.
@@ -151,13 +158,14 @@ def build_pools(
     if not corpus.train or not corpus.prompts:
         lacking = "training documents" if not corpus.train else "prompts"
         raise CorpusError(f"corpus {corpus.name} has no {lacking}: add documents, or hold fewer of them out")
+    index_name, _ = parse_index(index)
     if k > len(corpus.train):
         note(f"pools hold {len(corpus.train)} candidates instead of {k}: corpus {corpus.name} has no more")
         k = len(corpus.train)
     maker = embedder() if callable(embedder) else embedder
     stage = on_progress or (lambda *_: None)
-    matrix = embed_texts(
-        [document.text for document in corpus.train],
+    matrix = embed_training(
+        corpus,
         maker,
         cache,
         lambda done, total: stage("documents", done, total),
@@ -172,12 +180,18 @@ def build_pools(
         seed=seed if source == RANDOM else 0,  # nothing else draws
         excluded=PARAMETERS if leaks is not None else "",
         query=FIRST_HALF if first_half else "",
+        index=index_name if index_name != "flat" and source == EMBEDDING else "",
     )
 
     def make() -> dict[str, NDArray[Any]]:
-        index = open_index(matrix, cache, note=note)
+        spec = meta["index"] or "flat"
+        searched = open_any_index(matrix, spec, cache, note=note) if source == EMBEDDING else None
         kept_out = leaks.duplicates if leaks is not None else None
-        return retrieve(corpus, maker, index, matrix, k, source, seed, stage, kept_out, first_half)
+        arrays = retrieve(corpus, maker, searched, matrix, k, source, seed, stage, kept_out, first_half)
+        if searched is not None and meta["index"]:
+            arrays["recall"] = np.array(measure_recall(searched, matrix, arrays["query"], k))
+            note(f"index {spec}: recall at {k} is {float(arrays['recall']):.4f} against an exact scan")
+        return arrays
 
     if cache is None:
         return _pool_set(corpus, meta, make(), matrix, cached=False, path=None)
@@ -233,6 +247,8 @@ def _pool_set(
         seed=meta["seed"],
         excluded=meta["excluded"],
         query=meta["query"],
+        index=meta["index"],
+        recall=float(arrays["recall"]) if "recall" in arrays else None,
         corpus_hash=corpus.hash,
         hash=digest("pools", *(pool.hash for pool in pools.values())),
         cached=cached,

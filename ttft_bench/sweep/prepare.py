@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 OnStage = Callable[[str, int, int], None]
+#: Documents that are tokenised in one call: texts and tokens of more are never in memory together.
+TOKENIZED_TOGETHER = 2_000
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Prepared:
         suite: the suite.
         corpus: training documents and prompts.
         pools: pool source -> pools of every prompt.
-        n_tokens: int64, shape (number of training documents,): tokens of one step on each.
+        n_tokens: int64, shape (number of training documents,): tokens of one step on each that stands in some pool.
         leaks: near-duplicates of every prompt among all training documents; None where nobody asked.
     """
 
@@ -120,6 +122,7 @@ def prepare(
             source=source,
             seed=suite.seed,
             leaks=leaks if exclude else None,
+            index=suite.pool.index,
             first_half=suite.score.protocol == "prefix",
             cache=cache_dir(),
             note=note,
@@ -127,28 +130,34 @@ def prepare(
         )
         for source in sources
     }
-    return Prepared(suite, corpus, pools, count_tokens(corpus, suite, note), leaks)
+    return Prepared(suite, corpus, pools, count_tokens(corpus, suite, note, pools.values()), leaks)
 
 
 def train_hash(corpus: Corpus) -> str:
     """Hash of the training documents in order; unlike ``corpus.hash`` it does not depend on the prompts."""
-    digest = hashlib.sha256("\n".join(document.key for document in corpus.train).encode())
+    from ttft_bench.corpus.documents import identities
+
+    digest = hashlib.sha256("\n".join(key for key, _, _ in identities(corpus.train)).encode())
     return digest.hexdigest()[:16]
 
 
-def count_tokens(corpus: Corpus, suite: Suite, note: Note) -> NDArray[np.int64]:
-    """Tokens of one training step on each training document: its length plus the start token, cut."""
+def count_tokens(corpus: Corpus, suite: Suite, note: Note, pools: Iterable[PoolSet]) -> NDArray[np.int64]:
+    """Tokens of one training step on each document of these pools: its length plus the start token, cut; else 0."""
     from ttft_bench.engine.model import load_tokenizer
 
     tokenizer = load_tokenizer(Path(resolve_source(suite.model.name, note)))
-    encoded: Any = tokenizer(
-        [document.text for document in corpus.train],
-        add_special_tokens=False,
-        return_attention_mask=False,
-        verbose=False,
-    )
-    lengths = np.array([len(tokens) + 1 for tokens in encoded["input_ids"]], dtype=np.int64)
-    return np.minimum(lengths, suite.model.max_tokens)
+    wanted = np.unique(np.concatenate([pool.ids for some in pools for pool in some.pools.values()]))
+    counts = np.zeros(len(corpus.train), dtype=np.int64)
+    for start in range(0, len(wanted), TOKENIZED_TOGETHER):
+        ids = wanted[start : start + TOKENIZED_TOGETHER]
+        encoded: Any = tokenizer(
+            [corpus.train[int(position)].text for position in ids],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        counts[ids] = [len(tokens) + 1 for tokens in encoded["input_ids"]]
+    return np.minimum(counts, suite.model.max_tokens)
 
 
 def prepare_problems(suite: str, limit: int | None, note: Note) -> list[tuple[str, Callable[[int], Problem]]]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ttft_bench.corpus.approximate import parse_index
 from ttft_bench.corpus.leaks import PARAMETERS
 from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.prefix import FIRST_HALF
@@ -27,6 +28,7 @@ SELECTION_KEYS = (
     "pool_k",
     "pool_source",
     "excluded",
+    "index",
     "query",
     "seed",
 )
@@ -43,6 +45,7 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
         "pool_k": suite.pool.k,
         "pool_source": suite.pool.source if suite.pool.source != EMBEDDING else "",
         "excluded": PARAMETERS if suite.pool.exclude_near_duplicates else "",
+        "index": index if (index := parse_index(suite.pool.index)[0]) != "flat" else "",
         "query": FIRST_HALF if suite.score.protocol == "prefix" else "",
         "seed": suite.seed,
     }
@@ -108,6 +111,7 @@ def open_manifest(
             "embedder": suite.pool.embedder,
             "pool_k": suite.pool.k,
             "pool_source": suite.pool.source,
+            "index": suite.pool.index,
             "exclude_near_duplicates": suite.pool.exclude_near_duplicates,
             "max_tokens": suite.model.max_tokens,
             "bpb_protocol": suite.score.protocol,

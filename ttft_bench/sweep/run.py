@@ -239,6 +239,7 @@ def _from_picks(request: Request) -> _Stored:
             embedder=identity.get("embedder"),
             k=identity.get("pool_k"),
             source=identity.get("pool_source") or EMBEDDING,
+            index=identity.get("index") or "flat",
             exclude_near_duplicates=bool(identity.get("excluded")),
         )
     )
