@@ -70,3 +70,29 @@ def test_search_finds_and_escapes(source: str) -> None:
 def test_subsets(source: str) -> None:
     shown = json.loads(_run("info", source, "--subsets", "woods", "--json"))
     assert [row["subset"] for row in shown["subsets"]] == ["woods"]
+
+
+def test_leaks(source: str) -> None:
+    shown = json.loads(_run("leaks", source, "--json"))
+    (*subsets, everything) = shown["subsets"]
+    assert everything["subset"] == "all" and everything["prompts"] == sum(row["prompts"] for row in subsets)
+    for row in shown["subsets"]:
+        assert row["exact"] + row["near"] + row["clean"] == row["prompts"]
+    assert "containment=0.5" in shown["parameters"] and "duplicate if near-duplicates[" in _run("leaks", source)
+
+
+def test_an_approximate_index_shows_its_recall(source: str) -> None:
+    built = _run("build", source, "-k", "5", "--index", "ivf[lists=4,probes=4]")
+    assert "ivf[lists=4,probes=4], recall 1.0000 against an exact scan" in built
+    assert "nearest" not in built and "recall 1.0000" in _run("info", source)
+    assert json.loads(_run("search", "oak", "--corpus", source, "--index", "hnsw", "--json"))
+
+
+def test_the_pile_from_local_shards(tmp_path: Path, source: str) -> None:
+    from pile_shards import write_pile
+
+    pile = f"pile:{write_pile(tmp_path / 'pile')}"
+    assert "180 documents, 30 prompts, 3 subsets" in _run("build", pile, "-k", "5")
+    shown = json.loads(_run("info", pile, "--json"))
+    assert {row["subset"] for row in shown["subsets"]} == {"ArXiv", "Github", "Wikipedia (en)"}
+    assert shown["cached_pools"][0]["prompts"] == 30

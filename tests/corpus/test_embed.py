@@ -193,6 +193,83 @@ def test_broken_weights_are_a_model_error(tmp_path: Path, capfd: pytest.CaptureF
         load_embedder(str(_folder(tmp_path / "m"))).embed(["text"])
 
 
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A masked language model as it lies on a hub: no word on pooling, weights under the name of the whole model."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
+
+    folder = tmp_path_factory.mktemp("encoder") / "m"
+    words = ["<s>", "<pad>", "</s>", "<unk>", *"abcdefgh"]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = RobertaConfig(vocab_size=len(words), max_position_embeddings=12, pad_token_id=1, **size)
+        RobertaForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_plain_encoder_is_mean_pooled_and_cut_where_its_positions_end(
+    encoder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from transformers import AutoTokenizer, RobertaForMaskedLM
+
+    capfd.readouterr()
+    states = random.getstate(), torch.random.get_rng_state()
+    embedder = load_embedder(str(encoder))
+    rows = embedder.embed(["a b c", "d " * 50])
+    assert random.getstate() == states[0] and torch.equal(torch.random.get_rng_state(), states[1])
+    assert capfd.readouterr().err == ""
+    whole = RobertaForMaskedLM.from_pretrained(encoder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    for row, text in zip(rows, ("a b c", "d " * 10), strict=True):  # 12 positions, of which RoBERTa uses 10
+        with torch.no_grad():
+            mean = whole.roberta(torch.tensor([tokenizer(text)["input_ids"]])).last_hidden_state[0].mean(0).numpy()
+        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_a_plain_encoder_without_some_of_its_weights_is_refused(encoder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(encoder, tmp_path / "m")
+    weights = load_file(tmp_path / "m" / "model.safetensors")
+    kept = {key: value for key, value in weights.items() if "attention.self.query" not in key}
+    save_file(kept, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 2 weights of its encoder, such as encoder\.layer\.0\.attention"):
+        load_embedder(str(tmp_path / "m")).embed(["a"])
+
+
+def test_a_hub_repository_of_pickles_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    name = "socialfoundations/roberta-large-pile-lr2e-5-bs16-8gpu-1700000"
+    (tmp_path / "config.json").write_text("{}")
+    asked = []
+
+    def download(repository: str, revision: str | None = None, **_: object) -> str:
+        asked.append((repository, revision))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: ["config.json", "pytorch_model.bin"])
+    for revision in ("", "@refs/pr/1"):
+        with pytest.raises(
+            ModelError, match=rf"only pickled weights on its hub \(pytorch_model.bin\).*{name}@refs/pr/1"
+        ):
+            load_embedder(name + revision)
+    assert asked == [(name, None), (name, "refs/pr/1")]
+
+
 @pytest.mark.real
 def test_real_embedder(capfd: pytest.CaptureFixture[str]) -> None:
     import torch

@@ -9,6 +9,7 @@ from fake_embedder import HashingEmbedder
 from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.pools import build_pools, cached_pools
 from ttft_bench.errors import CorpusError, UsageError
+from ttft_bench.prefix import halves
 
 WORDS = "ash birch cedar elm fir hazel larch maple oak pine rowan yew"
 
@@ -29,7 +30,7 @@ def test_pools_are_nearest_first_read_only_and_without_the_prompt() -> None:
     assert list(pools.pools) == [prompt.key for prompt in PROMPTS]
     for prompt in PROMPTS:
         pool = pools.pools[prompt.key]
-        assert pool.prompt_id == prompt.key and pool.source == "nearest"
+        assert pool.prompt_id == prompt.key and pool.source == "embedding"
         assert pool.ids.dtype == np.int64 and pool.similarity.dtype == pool.query.dtype == np.float32
         assert pool.ids.shape == pool.similarity.shape == (10,) and pool.query.shape == (1, 32)
         assert (np.diff(pool.similarity) <= 0).all()
@@ -76,7 +77,7 @@ def test_second_call_embeds_nothing_and_gives_the_same(tmp_path: Path) -> None:
             np.testing.assert_array_equal(getattr(pool, name), getattr(other, name))
             assert not getattr(other, name).flags.writeable
     (described,) = cached_pools(tmp_path, CORPUS)
-    assert (described["k"], described["source"], described["prompts"]) == (10, "nearest", 3)
+    assert (described["k"], described["source"], described["prompts"]) == (10, "embedding", 3)
 
 
 def test_without_a_cache_the_same_pools_come_out(tmp_path: Path) -> None:
@@ -129,10 +130,22 @@ def test_hash_follows_contents_and_source() -> None:
     assert len({hash_of(CORPUS), hash_of(shorter), hash_of(CORPUS, source="random")}) == 3
 
 
+def test_first_halves_are_what_is_searched_with(tmp_path: Path) -> None:
+    embedder = HashingEmbedder()
+    pools = build_pools(CORPUS, embedder, k=10, first_half=True, cache=tmp_path)
+    whole = build_pools(CORPUS, HashingEmbedder(), k=10, cache=tmp_path)
+    assert pools.query == "first half" and pools.path != whole.path
+    for prompt in PROMPTS:
+        pool, other = pools.pools[prompt.key], whole.pools[prompt.key]
+        np.testing.assert_allclose(pool.query[0], embedder._vector(halves(prompt.text)[0]), atol=1e-6)
+        assert pool.hash != other.hash and not {3, 40} & set(pools.pools[PROMPTS[0].key].ids.tolist())
+    assert prompt.text not in embedder.embedded[len(TRAIN) :]
+
+
 def test_bad_input() -> None:
     with pytest.raises(UsageError, match="at least 1"):
         build_pools(CORPUS, HashingEmbedder(), k=0)
-    with pytest.raises(UsageError, match="nearest, random"):
+    with pytest.raises(UsageError, match="embedding, random, bm25"):
         build_pools(CORPUS, HashingEmbedder(), source="farthest")
     with pytest.raises(CorpusError, match="no prompts"):
         build_pools(Corpus("bare", TRAIN, ()), HashingEmbedder())

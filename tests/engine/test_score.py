@@ -12,6 +12,7 @@ from tiny import write_model, write_tokenizer
 from ttft_bench.engine.model import load_model, resolve_start_token, wrap_model
 from ttft_bench.engine.score import make_target, score, tokenize, training_sequence
 from ttft_bench.errors import ModelError, UsageError
+from ttft_bench.prefix import halves
 
 # Special tokens written out are one token each: here, a token is a byte.
 TEXTS = st.text(min_size=1, max_size=60).filter(lambda t: (t.isprintable() or "\n" in t) and "<|" not in t)
@@ -99,6 +100,57 @@ def test_long_documents_see_as_much_context_as_fits(model):
         assert window.tokens.tolist() == tokens[max(0, end - 17) : end]
         done = end
     assert done == len(tokens)
+
+
+def test_the_cut_is_at_the_end_of_a_word_after_the_middle():
+    assert halves("one two three four") == ("one two three", " four")
+    assert halves("aa bbbb") == ("aa bbbb"[:3], "bbbb"), "no word ends between the middle and three quarters"
+    assert halves("你好你好") == ("你好", "你好")
+    assert halves("word  \n  and more") == ("word  \n  and", " more")
+    assert halves("x") == ("", "x") and halves("") == ("", "")
+
+
+@given(TEXTS)
+@settings(max_examples=40, deadline=None)
+def test_halves_are_the_whole_and_neither_is_small(text):
+    first, second = halves(text)
+    assert first + second == text
+    assert len(text) // 2 <= len(first) <= max(3 * len(text) // 4, 1)
+
+
+@given(TEXTS, st.integers(4, 40))
+@settings(max_examples=60, deadline=None)
+def test_prefix_scores_exactly_the_second_half(model, text, max_tokens):
+    target = make_target(model, text, max_tokens, "prefix")
+    second = halves(text)[1]
+    # A token is a byte, so the cut falls between two of them.
+    assert target.n_bytes == target.n_tokens == len(second.encode()) == sum(w.scored for w in target.windows)
+    tokens = [model.start_id, *tokenize(model, text)[0]]
+    done = len(tokens) - target.n_tokens
+    for window in target.windows:
+        end = done + window.scored
+        context = len(window.tokens) - window.scored
+        assert window.tokens.tolist() == tokens[end - len(window.tokens) : end]
+        assert len(window.tokens) - 1 <= max_tokens and context >= min(done, max_tokens // 2)
+        done = end
+    assert done == len(tokens)
+
+
+def test_prefix_reads_the_first_half_but_does_not_count_it(model):
+    text = "some words that go on. and others that come after them"
+    first, second = halves(text)
+    whole, head = (make_target(model, part, 128, "document") for part in (text, first))
+    bits = score(model, whole) * whole.n_bytes - score(model, head) * head.n_bytes
+    assert score(model, make_target(model, text, 128, "prefix")) == pytest.approx(bits / len(second.encode()), rel=1e-4)
+
+
+def test_prefix_with_a_tokenizer_without_offsets_or_start(model, without_start):
+    slow = wrap_model(model.module, SlowTokenizer(model.tokenizer), name="slow")
+    for text in ("plain words and more of them", "ünïcödé 你好 and on 你你", "你"):
+        fast, other = (make_target(m, text, 16, "prefix") for m in (model, slow))
+        assert (fast.n_bytes, fast.n_tokens) == (other.n_bytes, other.n_tokens)
+    assert make_target(without_start, "abcdef", 64, "prefix").n_bytes == 3
+    assert make_target(without_start, "ab", 64, "prefix").n_bytes == 1
 
 
 def test_training_sequence_starts_with_the_start_token_and_is_cut(model):

@@ -9,7 +9,7 @@ from ttft_bench.sweep.suite import ControlSpec, SelectSpec, Suite
 
 
 def job(label, budgets=(1, 2, 3), reuse=(1, 2)):
-    return Job(label, label, "dist 1", "nearest", budgets, reuse)
+    return Job(label, label, "dist 1", "embedding", budgets, reuse)
 
 
 def served(tasks):

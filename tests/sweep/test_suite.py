@@ -37,6 +37,8 @@ def test_a_file_overrides_defaults_and_takes_its_name_from_the_file(tmp_path):
         ("[select]\nreuse = []", "reuse must be whole numbers of at least 1, got none"),
         ("[[controls]]\nlabel = 'x'", "lacks strategy"),
         ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npol = 'r'", r"unknown key controls\[0\]\.pol: did you mean"),
+        ("[pool]\nsource = 'bm52'", r"pool\.source must be one of embedding, random, bm25"),
+        ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npool = 'far'", "pool of control x must be one of"),
         ("corpus = 3", "corpus must be a table"),
         ("= broken", "cannot be read as TOML"),
     ],

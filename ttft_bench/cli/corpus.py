@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.corpus_leaks import leaks
+from ttft_bench.cli.corpus_parts import (
+    SOURCE_HELP,
+    AsJson,
+    Device,
+    Embedder,
+    Index,
+    PerSubset,
+    PromptsPerSubset,
+    Seed,
+    Source,
+    Subsets,
+    load,
+    make_table,
+    print_json,
+)
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.text import printable
 
@@ -16,17 +31,6 @@ if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
 
 app = typer.Typer(help="Make a corpus ready, describe it, search it.", no_args_is_help=True)
-
-_SOURCE = "A built-in corpus, a JSONL or Parquet file, or a folder of text files."
-
-Source = Annotated[str, typer.Argument(help=_SOURCE, show_default=True)]
-Embedder = Annotated[str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.")]
-Device = Annotated[str, typer.Option(help="Where the embedder runs: cpu, cuda, mps.")]
-Subsets = Annotated[str | None, typer.Option(help="Only these subsets, separated by commas.")]
-PerSubset = Annotated[int | None, typer.Option(min=1, help="Training documents kept per subset.")]
-PromptsPerSubset = Annotated[int | None, typer.Option(min=1, help="Prompts held out per subset.")]
-Seed = Annotated[int, typer.Option(help="Decides which documents are kept and which are held out.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("build")
@@ -37,6 +41,7 @@ def build(
     train_per_subset: PerSubset = None,
     prompts_per_subset: PromptsPerSubset = None,
     k: Annotated[int, typer.Option("-k", "--pool-k", min=1, help="Candidates per prompt.")] = 200,
+    index: Index = "flat",
     seed: Seed = 0,
     device: Device = "cpu",
 ) -> None:
@@ -46,13 +51,14 @@ def build(
     from ttft_bench.corpus.pools import build_pools
 
     start = time.perf_counter()
-    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    corpus = load(source, subsets, train_per_subset, prompts_per_subset, seed)
     with ConsoleReporter() as reporter:
         work = _Work(reporter)
         pools = build_pools(
             corpus,
             lambda: load_embedder(embedder, device, reporter.note),
             k=k,
+            index=index,
             cache=cache_dir(),
             note=reporter.note,
             on_progress=work,
@@ -68,6 +74,7 @@ def build(
         ("embeddings", f"{new:,} made in {seconds:.1f} s{rate}, {len(corpus.train) - new:,} from the cache"),
         ("pools", f"{len(pools.pools):,} of {pools.k} candidates, {'from the cache' if pools.cached else 'made'}"),
         ("per prompt", f"{each} (medians)"),
+        ("index", (pools.index and f"{pools.index}, recall {pools.recall:.4f} against an exact scan") or "exact scan"),
         ("kept in", str(cache_dir())),
         ("took", f"{time.perf_counter() - start:.1f} s"),
     ):
@@ -88,20 +95,24 @@ def info(
     from ttft_bench.corpus.embed import count_cached
     from ttft_bench.corpus.pools import cached_pools
 
-    corpus = _load(source, subsets, train_per_subset, prompts_per_subset, seed)
+    corpus = load(source, subsets, train_per_subset, prompts_per_subset, seed)
     rows = _per_subset(corpus)
-    embeddings = count_cached([document.text for document in corpus.train], cache_dir())
+    embeddings = count_cached((document.text for document in corpus.train), cache_dir())
     pools = cached_pools(cache_dir(), corpus)
     if as_json:
         described = {"corpus": corpus.name, "hash": corpus.hash, "subsets": rows}
-        return _print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
+        return print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
     console = stdout()
-    console.print(_table(rows))
+    console.print(make_table(rows))
     console.print(f"corpus {printable(corpus.name)}, hash {corpus.hash}")
     for fingerprint, count in embeddings.items():
         console.print(f"cached: {count:,} of {len(corpus.train):,} embeddings by {printable(fingerprint)}")
     for pool in pools:
         kind = f"{pool['source']} {pool['k']}"
+        kind += f" by {pool['index']} (recall {pool['recall']:.4f})" if pool["index"] else ""
+        kind += "".join(
+            f", {word}" for word in (pool["query"], pool["excluded"] and "near-duplicates excluded") if word
+        )
         console.print(f"cached: {pool['prompts']:,} pools of the {kind} by {printable(pool['fingerprint'])}")
     if not pools:
         console.print("no pools are cached for it: run `ttft-bench corpus build` with the same options")
@@ -111,33 +122,35 @@ def info(
 @app.command("search")
 def search(
     text: Annotated[str, typer.Argument(help="What to look for.")],
-    corpus: Annotated[str, typer.Option(help=_SOURCE)] = "minipile",
+    corpus: Annotated[str, typer.Option(help=SOURCE_HELP)] = "minipile",
     k: Annotated[int, typer.Option("-k", min=1, help="How many documents to show.")] = 5,
     embedder: Embedder = "all-minilm-l6-v2",
     subsets: Subsets = None,
     train_per_subset: PerSubset = None,
     prompts_per_subset: PromptsPerSubset = None,
+    index: Index = "flat",
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Find the training documents nearest to a text."""
     from ttft_bench.assets import cache_dir
-    from ttft_bench.corpus.embed import embed_texts, load_embedder, unit_rows
-    from ttft_bench.corpus.index import open_index
+    from ttft_bench.corpus.approximate import open_any_index
+    from ttft_bench.corpus.embed import load_embedder, unit_rows
+    from ttft_bench.corpus.vectors import embed_training
 
-    loaded = _load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
+    loaded = load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
     model = load_embedder(embedder, device, note)
     with ConsoleReporter() as reporter:
-        matrix = embed_texts(
-            [document.text for document in loaded.train],
+        matrix = embed_training(
+            loaded,
             model,
             cache_dir(),
             lambda done, total: reporter.progress("embedding documents", done, total),
             note=reporter.note,
         )
     query = unit_rows(model.embed([text]), [text], model)
-    similarity, ids = open_index(matrix, cache_dir(), note=note).search(query, k)
+    similarity, ids = open_any_index(matrix, index, cache_dir(), note=note).search(query, k)
     rows = []
     for score, position in zip(similarity[0], ids[0], strict=True):
         document = loaded.train[int(position)]
@@ -150,8 +163,8 @@ def search(
             }
         )
     if as_json:
-        return _print_json(rows)
-    stdout().print(_table(rows))
+        return print_json(rows)
+    stdout().print(make_table(rows))
     return None
 
 
@@ -172,65 +185,31 @@ class _Work:
         self._reporter.progress(f"embedding {stage}", done, total)
 
 
-def _load(
-    source: str, subsets: str | None, train_per_subset: int | None, prompts_per_subset: int | None, seed: int
-) -> Corpus:
-    from ttft_bench.corpus import load_corpus
-
-    names = [name.strip() for name in subsets.split(",") if name.strip()] if subsets else None
-    return load_corpus(
-        source,
-        subsets=names,
-        train_per_subset=train_per_subset,
-        prompts_per_subset=prompts_per_subset,
-        seed=seed,
-        note=note,
-    )
-
-
 def _per_subset(corpus: Corpus) -> list[dict[str, Any]]:
+    from collections import defaultdict
     from statistics import median
 
-    rows = []
-    for subset in corpus.subsets:
-        train = [document for document in corpus.train if document.subset == subset]
-        prompts = [document for document in corpus.prompts if document.subset == subset]
-        lengths = [len(document.text) for document in train] or [0]
-        rows.append(
-            {
-                "subset": printable(subset),
-                "documents": len(train),
-                "prompts": len(prompts),
-                "groups": len({document.sibling_key for document in (*train, *prompts)}),
-                "characters_min": min(lengths),
-                "characters_median": round(median(lengths)),
-                "characters_max": max(lengths),
-            }
-        )
-    return rows
+    lengths: dict[str, list[int]] = defaultdict(list)
+    groups: dict[str, set[str]] = defaultdict(set)
+    for document in corpus.train:  # once: a corpus on disk may hold millions
+        lengths[document.subset].append(len(document.text))
+        groups[document.subset].add(document.sibling_key)
+    for prompt in corpus.prompts:
+        groups[prompt.subset].add(prompt.sibling_key)
+    return [
+        {
+            "subset": printable(subset),
+            "documents": documents,
+            "prompts": prompts,
+            "groups": len(groups[subset]),
+            "characters_min": min(lengths[subset], default=0),
+            "characters_median": round(median(lengths[subset] or [0])),
+            "characters_max": max(lengths[subset], default=0),
+        }
+        for subset, (documents, prompts) in corpus.counts().items()
+    ]
 
 
-def _table(rows: list[dict[str, Any]]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, value in rows[0].items() if rows else ():
-        table.add_column(name.replace("_", " "), justify="left" if isinstance(value, str) else "right")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
-    return table
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _print_json(value: Any) -> None:
-    # ASCII only, and DEL too: nothing from a corpus can steer the terminal.
-    typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
-
+app.command("leaks")(leaks)
 
 __all__ = ["app"]

@@ -20,7 +20,9 @@ SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed su
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
 Corpus = Annotated[
     str | None,
-    typer.Option("--corpus", help="Corpus name, or a JSONL, Parquet or text file or a folder of them."),
+    typer.Option(
+        "--corpus", help="Corpus name, a JSONL, Parquet or text file or a folder of them, or pile[:PATH or hub id]."
+    ),
 ]
 Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
@@ -66,7 +68,22 @@ EmbedderName = Annotated[
     str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
+PoolSource = Annotated[
+    str | None, typer.Option("--pool-source", help="Where candidates come from: embedding, random or bm25.")
+]
+ExcludeNearDuplicates = Annotated[
+    bool | None,
+    typer.Option(
+        "--exclude-near-duplicates/--keep-near-duplicates",
+        help="Keep near-duplicates of a prompt out of its pool. [as the suite says]",
+        show_default=False,
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option("--bpb-protocol", help="window, document, or prefix (find by the first half, score the second)."),
+]
 SelectTimeout = Annotated[
     float | None,
     typer.Option(
@@ -160,6 +177,8 @@ def resolve_suite(
     model: str | None = None,
     embedder: str | None = None,
     pool_k: int | None = None,
+    pool_source: str | None = None,
+    exclude_near_duplicates: bool | None = None,
     max_tokens: int | None = None,
     precision: str | None = None,
     lr: str | None = None,
@@ -181,13 +200,19 @@ def resolve_suite(
     base = load_suite(str(config) if config is not None else suite)
     shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
-    if any(value is not None for value in (*shape, *training)):
+    if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
         base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
     return (
         base.with_changes("", seed=seed)
         .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
-        .with_changes("pool", embedder=embedder, k=pool_k)
+        .with_changes(
+            "pool",
+            embedder=embedder,
+            k=pool_k,
+            source=pool_source,
+            exclude_near_duplicates=exclude_near_duplicates,
+        )
         .with_changes(
             "select",
             strategies=specs,

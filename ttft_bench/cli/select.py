@@ -24,7 +24,10 @@ def select(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    pool_source: options.PoolSource = None,
+    exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
+    protocol: options.Protocol = None,
     select_timeout: options.SelectTimeout = None,
     output: options.Output = None,
 ) -> None:
@@ -46,7 +49,10 @@ def select(
         model=model,
         embedder=embedder,
         pool_k=pool_k,
+        pool_source=pool_source,
+        exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
+        protocol=protocol,
         select_timeout=select_timeout,
     )
     folder = output or options.default_output(f"{resolved.name}_picks")

@@ -34,6 +34,8 @@ def sweep(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    pool_source: options.PoolSource = None,
+    exclude_near_duplicates: options.ExcludeNearDuplicates = None,
     max_tokens: options.MaxTokens = None,
     lr: options.LearningRate = None,
     optimizer: options.OptimizerName = None,
@@ -41,7 +43,7 @@ def sweep(
     clip: options.Clip = None,
     batch: options.BatchSize = None,
     long: options.Long = None,
-    protocol: Annotated[str | None, typer.Option("--bpb-protocol", help="window or document.")] = None,
+    protocol: options.Protocol = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[
         str | None, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.")
@@ -65,7 +67,14 @@ def sweep(
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_sweep
 
-    fixed = {"--corpus": corpus, "--embedder": embedder, "--pool-k": pool_k, "--seed": seed}
+    fixed = {
+        "--corpus": corpus,
+        "--embedder": embedder,
+        "--pool-k": pool_k,
+        "--pool-source": pool_source,
+        "--exclude-near-duplicates": exclude_near_duplicates,
+        "--seed": seed,
+    }
     given = [flag for flag, value in fixed.items() if value is not None]
     if picks is not None and given:
         raise UsageError(f"{given[0]} was settled when the picks were made: leave it out, or leave out --picks")
@@ -82,6 +91,8 @@ def sweep(
         model=model,
         embedder=embedder,
         pool_k=pool_k,
+        pool_source=pool_source,
+        exclude_near_duplicates=exclude_near_duplicates,
         max_tokens=max_tokens,
         precision=precision,
         lr=lr,

@@ -35,7 +35,7 @@ def silent(_: str) -> None:
     """The note of a caller who wants none."""
 
 
-def digest(*parts: str | bytes, size: int = 16) -> str:
+def digest(*parts: str | bytes | memoryview, size: int = 16) -> str:
     """Hash parts to hex; each part counts with its length, so ("ab", "c") differs from ("a", "bc")."""
     state = hashlib.blake2b(digest_size=size)
     for part in parts:

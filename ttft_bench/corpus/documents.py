@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -40,18 +41,22 @@ class Document:
         return self.group or f"={self.key}"
 
 
+#: Key, subset and group of a document.
+Identity = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A corpus that is ready for use. The id of a training document is its index in ``train``.
 
     Attributes:
         name: what it was loaded as.
-        train: documents that may be selected, by subset.
+        train: documents that may be selected, by subset; a tuple, or a sequence that reads them from disk.
         prompts: held-out documents, by subset; no group and no text of theirs is in ``train``.
     """
 
     name: str
-    train: tuple[Document, ...]
+    train: Sequence[Document]
     prompts: tuple[Document, ...]
 
     @cached_property
@@ -59,21 +64,30 @@ class Corpus:
         """Content hash (16 hex digits) of the documents on both sides in their order; not of the name."""
         digest = hashlib.blake2b(digest_size=8)
         for side in (self.train, self.prompts):
-            for document in side:
-                digest.update(f"{document.key}\x1f{document.subset}\x1f{document.group}\x1e".encode())
+            for key, subset, group in identities(side):
+                digest.update(f"{key}\x1f{subset}\x1f{group}\x1e".encode())
             digest.update(b"\x1d")
         return digest.hexdigest()
 
-    @property
+    @cached_property
     def subsets(self) -> tuple[str, ...]:
         """Names of the subsets, in order of their first document."""
-        return tuple(dict.fromkeys(document.subset for document in (*self.train, *self.prompts)))
+        return tuple(dict.fromkeys(subset for side in (self.train, self.prompts) for _, subset, _ in identities(side)))
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Training documents and prompts per subset."""
-        train = Counter(document.subset for document in self.train)
-        prompts = Counter(document.subset for document in self.prompts)
+        train, prompts = (Counter(subset for _, subset, _ in identities(side)) for side in (self.train, self.prompts))
         return {subset: (train[subset], prompts[subset]) for subset in self.subsets}
+
+
+def identities(documents: Sequence[Document]) -> Iterator[Identity]:
+    """Key, subset and group of each document; documents on disk say so without their texts being read."""
+    stored = getattr(documents, "identities", None)
+    if stored is not None:
+        yield from stored()
+        return
+    for document in documents:
+        yield document.key, document.subset, document.group
 
 
 def normalised(text: str) -> str:
@@ -81,4 +95,4 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
-__all__ = ["PROMPT", "TRAIN", "Corpus", "Document", "normalised"]
+__all__ = ["PROMPT", "TRAIN", "Corpus", "Document", "Identity", "identities", "normalised"]

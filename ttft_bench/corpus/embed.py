@@ -11,7 +11,7 @@ grows, or of which a part is taken, embeds only what is new. On disk, under ``em
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,20 +93,20 @@ def embed_texts(
         return _frozen(_gather(keys, texts, embedder, None, on_progress))
     folder = cache / "embeddings" / embedder.fingerprint
     path = folder / f"matrix-{digest(*keys)}.npy"
-    matrix = _open_matrix(path, len(texts))
+    matrix = open_matrix(path, len(texts))
     if matrix is not None:
         return matrix
     with one_at_a_time(folder / "rows", f"embedding with {embedder.name}", note):
-        matrix = _open_matrix(path, len(texts))
+        matrix = open_matrix(path, len(texts))
         if matrix is not None:
             return matrix
         rows = _gather(keys, texts, embedder, folder, on_progress)
         write_sealed(path, lambda handle: np.save(handle, rows, allow_pickle=False))
-        matrix = _open_matrix(path, len(texts))
+        matrix = open_matrix(path, len(texts))
     return _frozen(rows) if matrix is None else matrix
 
 
-def count_cached(texts: Sequence[str], cache: Path) -> dict[str, int]:
+def count_cached(texts: Iterable[str], cache: Path) -> dict[str, int]:
     """Count, per embedder fingerprint, how many of the texts have a vector in the cache."""
     wanted = {digest(text) for text in texts}
     root = cache / "embeddings"
@@ -170,7 +170,7 @@ def _gather(
         if on_progress:
             on_progress(0, len(missing))
     try:
-        for batch in _batches(missing, texts, getattr(embedder, "batch_size", 32)):
+        for batch in batches(missing, texts, getattr(embedder, "batch_size", 32)):
             batch_texts = [texts[row] for row in batch]
             batch_keys = [keys[row] for row in batch]
             rows = unit_rows(embedder.embed(batch_texts), batch_texts, embedder)
@@ -187,7 +187,7 @@ def _gather(
     return np.stack([vectors[key] for key in keys])
 
 
-def _batches(rows: list[int], texts: Sequence[str], size: int) -> Iterator[list[int]]:
+def batches(rows: Sequence[int], texts: Sequence[str], size: int) -> Iterator[list[int]]:
     """Batches of like length, so that little is padded; windows keep the rate steady, for the estimate."""
     for start in range(0, len(rows), WINDOW):
         window = sorted(rows[start : start + WINDOW], key=lambda row: len(texts[row]), reverse=True)
@@ -203,7 +203,8 @@ def _finished(folder: Path) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
             yield arrays["keys"].tolist(), arrays["rows"]
 
 
-def _open_matrix(path: Path, n: int) -> NDArray[np.float32] | None:
+def open_matrix(path: Path, n: int) -> NDArray[np.float32] | None:
+    """Memory-map a matrix of n rows; None if there is none, or it was damaged (and is gone)."""
     if not is_intact(path):
         return None
     matrix: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -222,8 +223,10 @@ __all__ = [
     "DEFAULT_EMBEDDER",
     "Embedder",
     "OnProgress",
+    "batches",
     "count_cached",
     "embed_texts",
     "load_embedder",
+    "open_matrix",
     "unit_rows",
 ]

@@ -23,6 +23,9 @@ Neighbours = tuple[NDArray[np.float32], NDArray[np.int64]]
 ROUNDING = 1e-5
 #: Rows asked for beyond k, so that a tie across the cut is seen at once in nearly all cases.
 MARGIN = 16
+#: A larger matrix is not copied into an index but scanned where it lies, so many rows at a time.
+IN_MEMORY_BYTES = 1 << 30
+BLOCK = 1 << 17
 
 
 class FlatIndex:
@@ -49,16 +52,7 @@ class FlatIndex:
             UsageError: k is below 1.
             EmbeddingError: a query is not finite or has another dimension than the index.
         """
-        rows = np.ascontiguousarray(np.atleast_2d(np.asarray(queries, dtype=np.float32)))
-        if k < 1:
-            raise UsageError(f"k must be at least 1, got {k}")
-        if rows.ndim != 2 or rows.shape[1] != self._matrix.shape[1]:
-            raise EmbeddingError(
-                f"queries of shape {rows.shape} do not fit an index of {self._matrix.shape[1]} dimensions: "
-                "embed both with the same model"
-            )
-        if not np.isfinite(rows).all():
-            raise EmbeddingError("a query holds NaN or infinity: embed that text again")
+        rows = as_queries(queries, k, self._matrix.shape[1])
         k = min(k, len(self))
         found = [self._search_one(row, k) for row in rows]
         similarity = np.array([similarity for similarity, _ in found], dtype=np.float32).reshape(len(rows), k)
@@ -75,6 +69,25 @@ class FlatIndex:
             if fetch == len(self) or similarity[k - 1] > rough[0, -1] + ROUNDING:
                 return similarity[:k], ids[:k]
             fetch = min(4 * fetch, len(self))
+
+
+def as_queries(queries: ArrayLike, k: int, d: int) -> NDArray[np.float32]:
+    """Queries as rows, shape (q, d), contiguous.
+
+    Raises:
+        UsageError: k is below 1.
+        EmbeddingError: a query is not finite or has another dimension than the index.
+    """
+    rows = np.ascontiguousarray(np.atleast_2d(np.asarray(queries, dtype=np.float32)))
+    if k < 1:
+        raise UsageError(f"k must be at least 1, got {k}")
+    if rows.ndim != 2 or rows.shape[1] != d:
+        raise EmbeddingError(
+            f"queries of shape {rows.shape} do not fit an index of {d} dimensions: embed both with the same model"
+        )
+    if not np.isfinite(rows).all():
+        raise EmbeddingError("a query holds NaN or infinity: embed that text again")
+    return rows
 
 
 def rank(matrix: NDArray[np.float32], query: NDArray[np.float32], ids: NDArray[np.int64]) -> Neighbours:
@@ -103,10 +116,12 @@ def open_index(matrix: NDArray[np.float32], cache: Path | None = None, *, note: 
 
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise EmbeddingError(f"nothing to index: the embeddings have shape {matrix.shape}")
+    if matrix.nbytes > IN_MEMORY_BYTES:
+        return FlatIndex(matrix, _Blocks(matrix))
     rows = np.ascontiguousarray(matrix, dtype=np.float32)
     if cache is None:
         return FlatIndex(matrix, _build(rows))
-    path = cache / "indexes" / f"flat-ip-{digest(str(rows.shape), rows.tobytes())}.faiss"
+    path = cache / "indexes" / f"flat-ip-{matrix_digest(rows)}.faiss"
     index = _read(path, rows.shape)
     if index is None:
         with one_at_a_time(path, "building the same index", note):
@@ -116,6 +131,34 @@ def open_index(matrix: NDArray[np.float32], cache: Path | None = None, *, note: 
                 data = faiss.serialize_index(index)
                 write_sealed(path, lambda handle: handle.write(data.tobytes()))
     return FlatIndex(matrix, index)
+
+
+def matrix_digest(matrix: NDArray[np.float32]) -> str:
+    """Hash of shape and contents, read without a copy."""
+    return digest(str(matrix.shape), np.ascontiguousarray(matrix).data.cast("B"))
+
+
+class _Blocks:
+    """Scans a matrix that does not fit in memory block by block; searches as an index of FAISS does."""
+
+    def __init__(self, matrix: NDArray[np.float32]) -> None:
+        self._matrix = matrix
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        import faiss
+
+        best: tuple[NDArray[Any], NDArray[Any]] | None = None
+        for start in range(0, len(self._matrix), BLOCK):
+            block = np.ascontiguousarray(self._matrix[start : start + BLOCK])
+            similarity, ids = faiss.knn(queries, block, min(k, len(block)), faiss.METRIC_INNER_PRODUCT)
+            ids = ids + start
+            if best is not None:
+                similarity = np.concatenate([best[0], similarity], axis=1)
+                ids = np.concatenate([best[1], ids], axis=1)
+            order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+            best = (np.take_along_axis(similarity, order, axis=1), np.take_along_axis(ids, order, axis=1))
+        assert best is not None
+        return best
 
 
 def _build(rows: NDArray[np.float32]) -> Any:
@@ -138,4 +181,4 @@ def _read(path: Path, shape: tuple[int, ...]) -> Any | None:
     return index if (index.ntotal, index.d) == shape else None
 
 
-__all__ = ["FlatIndex", "Neighbours", "open_index", "rank"]
+__all__ = ["MARGIN", "FlatIndex", "Neighbours", "as_queries", "matrix_digest", "open_index", "rank"]

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from ttft_bench.assets import cache_dir
 from ttft_bench.corpus.documents import Corpus, Document
+from ttft_bench.corpus.pile import is_pile, load_pile
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
 from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
@@ -45,7 +47,8 @@ def load_corpus(
     Args:
         source: an installed corpus (:func:`corpus_names`), or a path: ``.jsonl`` (also ``.gz``, ``.zst``),
             ``.parquet``, ``.txt``, or a folder of such files. Write ``./name`` for a path that is also
-            a name.
+            a name. ``pile``, ``pile:OWNER/NAME`` and ``pile:PATH`` are the Pile and text of its schema, which stays on
+            disk and comes in the order of the source: see :mod:`ttft_bench.corpus.pile`.
         subsets: keep only these, in this order.
         train_per_subset: most training documents per subset.
         prompts_per_subset: most prompts per subset.
@@ -56,6 +59,16 @@ def load_corpus(
         CorpusError: the source is missing, malformed, empty, or too small to split; a subset is unknown.
         BrokenPluginError: an installed corpus cannot be imported or built.
     """
+    if is_pile(source):
+        return load_pile(
+            source,
+            cache_dir(),
+            subsets=subsets,
+            train_per_subset=train_per_subset,
+            prompts_per_subset=prompts_per_subset,
+            seed=seed,
+            note=note,
+        )
     documents = _drop_blank(_read(source, note), source, note)
     if not documents:
         raise CorpusError(f"corpus {source} is empty: it holds no document with text")
@@ -92,7 +105,8 @@ def _read(source: str, note: Note) -> Iterable[Document]:
             f"{source} does not exist: name a file, a folder, or an installed corpus ({', '.join(known)})"
         )
     raise CorpusError(
-        f"unknown corpus {source!r}{nearest(source, known)} (installed: {', '.join(known) or 'none'}; or give a path)"
+        f"unknown corpus {source!r}{nearest(source, known)} (installed: {', '.join(known) or 'none'}; "
+        "or give a path, or pile)"
     )
 
 

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttft_bench.corpus.cachefiles import discard, load_arrays, save_arrays
+from ttft_bench.corpus.cachefiles import digest, discard, load_arrays, save_arrays
 from ttft_bench.corpus.documents import Corpus
 
 #: Version of the layout below; a file of another one is made again.
-LAYOUT = 1
+LAYOUT = 2
+
+#: ``embedder`` and its ``fingerprint``; ``source`` of the candidates, ``k`` of them, ``seed`` of draws; what is
+#: ``excluded``; what of a prompt is the ``query``; which ``index`` finds the nearest. Empty is the usual.
+SETTINGS = ("embedder", "fingerprint", "source", "k", "seed", "excluded", "query", "index")
 
 _PER_PROMPT = ("query", "sizes", "embed_s", "retrieve_s")
 _PER_CANDIDATE = ("ids", "similarity")
@@ -21,23 +25,27 @@ _PER_CANDIDATE = ("ids", "similarity")
 Arrays = dict[str, NDArray[Any]]
 
 
-def describe(corpus: Corpus, *, embedder: str, fingerprint: str, source: str, k: int, seed: int) -> dict[str, Any]:
-    """All that decides the pools; a file that says anything else belongs to other pools."""
+def describe(corpus: Corpus, **settings: Any) -> dict[str, Any]:
+    """All that decides the pools; a file that says anything else belongs to other pools.
+
+    Args:
+        corpus: its documents and prompts.
+        settings: a value for each of :data:`SETTINGS`.
+    """
     return {
         "layout": LAYOUT,
         "corpus": corpus.hash,
-        "embedder": embedder,
-        "fingerprint": fingerprint,
-        "source": source,
-        "k": k,
-        "seed": seed,
+        **{name: settings[name] for name in SETTINGS},
         "prompts": [prompt.key for prompt in corpus.prompts],
     }
 
 
 def pool_path(cache: Path, meta: dict[str, Any]) -> Path:
     """Where the pools that :func:`describe` describes are kept."""
-    name = f"{meta['fingerprint']}_{meta['source']}_k{meta['k']}_s{meta['seed']}.npz"
+    unusual = f"_x{digest(meta['excluded'], size=4)}" if meta["excluded"] else ""
+    unusual += "_half" if meta["query"] else ""
+    unusual += f"_i{digest(meta['index'], size=4)}" if meta["index"] else ""
+    name = f"{meta['fingerprint']}_{meta['source']}_k{meta['k']}_s{meta['seed']}{unusual}.npz"
     return _folder(cache, meta["corpus"]) / name
 
 
@@ -69,14 +77,18 @@ def read_pools(path: Path, meta: dict[str, Any], shape: tuple[int, ...]) -> Arra
 
 
 def cached_pools(cache: Path, corpus: Corpus) -> list[dict[str, Any]]:
-    """Describe the cached pools of a corpus: embedder, fingerprint, source, k, seed, prompts, file."""
+    """Describe the cached pools of a corpus: settings, number of prompts, recall, file."""
     found = []
     for path in sorted(_folder(cache, corpus.hash).glob("*.npz")):
         arrays = load_arrays(path)
         meta = _meta(arrays) if arrays else {}
         if meta.get("layout") == LAYOUT:
-            shown = {key: meta[key] for key in ("embedder", "fingerprint", "source", "k", "seed")}
-            found.append({**shown, "prompts": len(meta["prompts"]), "file": path.name})
+            shown = {
+                key: meta[key]
+                for key in ("embedder", "fingerprint", "source", "k", "seed", "excluded", "query", "index")
+            }
+            measured = float(arrays["recall"]) if arrays and "recall" in arrays else None
+            found.append({**shown, "prompts": len(meta["prompts"]), "recall": measured, "file": path.name})
     return found
 
 
@@ -110,4 +122,4 @@ def _fits(arrays: Arrays, prompts: int, shape: tuple[int, ...]) -> bool:
     )
 
 
-__all__ = ["LAYOUT", "cached_pools", "describe", "pool_path", "read_pools", "write_pools"]
+__all__ = ["LAYOUT", "SETTINGS", "cached_pools", "describe", "pool_path", "read_pools", "write_pools"]

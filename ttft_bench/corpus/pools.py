@@ -10,18 +10,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ttft_bench.corpus.approximate import open_any_index, parse_index
+from ttft_bench.corpus.bm25 import import_library
 from ttft_bench.corpus.cachefiles import Note, digest, one_at_a_time, silent
 from ttft_bench.corpus.documents import Corpus
-from ttft_bench.corpus.embed import Embedder, embed_texts
-from ttft_bench.corpus.index import open_index
+from ttft_bench.corpus.embed import Embedder
+from ttft_bench.corpus.leaks import PARAMETERS, Leaks
 from ttft_bench.corpus.poolfile import cached_pools, describe, pool_path, read_pools, write_pools
-from ttft_bench.corpus.retrieve import OnStage, Source, retrieve
+from ttft_bench.corpus.retrieve import OnStage, measure_recall, retrieve
+from ttft_bench.corpus.sources import BM25, EMBEDDING, POOL_SOURCES, RANDOM, hashed_name
+from ttft_bench.corpus.vectors import embed_training
 from ttft_bench.errors import CorpusError, UsageError
+from ttft_bench.prefix import FIRST_HALF
 
 #: Candidates per prompt, as in the papers.
 DEFAULT_K = 200
@@ -38,7 +43,7 @@ class Pool:
         similarity: float32, shape (K,): inner product of each candidate with the query.
         embed_s: seconds to embed this prompt alone, tokenisation included, after a warm-up.
         retrieve_s: seconds to find its candidates alone, after a warm-up.
-        source: "nearest" or "random".
+        source: where the candidates come from; see :mod:`ttft_bench.corpus.sources`.
         hash: identifies the candidates: prompt, embedder, source, ids and contents of the documents in order.
     """
 
@@ -61,8 +66,12 @@ class PoolSet:
         embedder: name of the embedder.
         fingerprint: what the embedder's vectors depend on.
         k: candidates per prompt (fewer only where the corpus has no more).
-        source: "nearest" or "random".
-        seed: what the random source drew from; 0 for "nearest".
+        source: where the candidates come from; see :mod:`ttft_bench.corpus.sources`.
+        seed: what the random source drew from; 0 for the others.
+        excluded: what is kept out beyond copies of the prompt: :data:`ttft_bench.corpus.leaks.PARAMETERS`, or empty.
+        query: what of a prompt was searched with: :data:`ttft_bench.prefix.FIRST_HALF`, or empty for all of it.
+        index: how the nearest were found; empty for the exact scan.
+        recall: share of the exact neighbours that the index finds, mean over prompts; None for the exact scan.
         corpus_hash: the corpus they were made from.
         hash: identifies all pools together.
         cached: whether they were read rather than made.
@@ -76,6 +85,10 @@ class PoolSet:
     k: int
     source: str
     seed: int
+    excluded: str
+    query: str
+    index: str
+    recall: float | None
     corpus_hash: str
     hash: str
     cached: bool
@@ -104,8 +117,11 @@ def build_pools(
     embedder: Embedder | Callable[[], Embedder],
     *,
     k: int = DEFAULT_K,
-    source: str = "nearest",
+    source: str = EMBEDDING,
     seed: int = 0,
+    leaks: Leaks | None = None,
+    first_half: bool = False,
+    index: str = "flat",
     cache: Path | None = None,
     note: Note = silent,
     on_progress: OnStage | None = None,
@@ -118,32 +134,38 @@ def build_pools(
         corpus: what to draw from; its prompts get one pool each.
         embedder: an embedder, or what makes one. Only its name and fingerprint are read if all is cached.
         k: candidates per prompt; capped, with a note, at what the corpus has.
-        source: "nearest" by inner product, or "random" as a control (still sorted nearest first).
+        source: one of :data:`ttft_bench.corpus.sources.POOL_SOURCES`; every pool is sorted nearest first.
         seed: of the random source.
+        first_half: search with the first half of each prompt (:mod:`ttft_bench.prefix`) instead of all of it.
+        index: how the nearest are found, for the source ``embedding``; see :mod:`ttft_bench.corpus.approximate`.
+        leaks: keep the near-duplicates of a prompt out of its pool too; the next nearest take their places.
         cache: the cache folder; None makes everything anew and keeps nothing.
         note: receives one line per thing worth knowing.
         on_progress: called with (stage, done, total); never called for a stage that the cache had.
 
     Raises:
-        UsageError: k or source cannot be.
-        CorpusError: there are no training documents, no prompts, or none but the prompt itself.
+        UsageError: k or source cannot be, or the library of a source is not installed.
+        CorpusError: there are no training documents, no prompts, or nothing that may stand in a pool.
         EmbeddingError: an embedding is unusable.
         StorageError: the cache cannot be written.
     """
     if k < 1:
         raise UsageError(f"the pool size k must be at least 1, got {k}")
-    if source not in get_args(Source):
-        raise UsageError(f"unknown pool source {source!r}: choose from {', '.join(get_args(Source))}")
+    if source not in POOL_SOURCES:
+        raise UsageError(f"unknown pool source {source!r}: choose from {', '.join(POOL_SOURCES)}")
+    if source == BM25:
+        import_library()  # told before hours of embedding, not after
     if not corpus.train or not corpus.prompts:
         lacking = "training documents" if not corpus.train else "prompts"
         raise CorpusError(f"corpus {corpus.name} has no {lacking}: add documents, or hold fewer of them out")
+    index_name, _ = parse_index(index)
     if k > len(corpus.train):
         note(f"pools hold {len(corpus.train)} candidates instead of {k}: corpus {corpus.name} has no more")
         k = len(corpus.train)
     maker = embedder() if callable(embedder) else embedder
     stage = on_progress or (lambda *_: None)
-    matrix = embed_texts(
-        [document.text for document in corpus.train],
+    matrix = embed_training(
+        corpus,
         maker,
         cache,
         lambda done, total: stage("documents", done, total),
@@ -155,12 +177,21 @@ def build_pools(
         fingerprint=maker.fingerprint,
         source=source,
         k=k,
-        seed=seed if source == "random" else 0,  # nothing else draws
+        seed=seed if source == RANDOM else 0,  # nothing else draws
+        excluded=PARAMETERS if leaks is not None else "",
+        query=FIRST_HALF if first_half else "",
+        index=index_name if index_name != "flat" and source == EMBEDDING else "",
     )
 
     def make() -> dict[str, NDArray[Any]]:
-        index = open_index(matrix, cache, note=note)
-        return retrieve(corpus, maker, index, matrix, k, source, seed, stage)
+        spec = meta["index"] or "flat"
+        searched = open_any_index(matrix, spec, cache, note=note) if source == EMBEDDING else None
+        kept_out = leaks.duplicates if leaks is not None else None
+        arrays = retrieve(corpus, maker, searched, matrix, k, source, seed, stage, kept_out, first_half)
+        if searched is not None and meta["index"]:
+            arrays["recall"] = np.array(measure_recall(searched, matrix, arrays["query"], k))
+            note(f"index {spec}: recall at {k} is {float(arrays['recall']):.4f} against an exact scan")
+        return arrays
 
     if cache is None:
         return _pool_set(corpus, meta, make(), matrix, cached=False, path=None)
@@ -189,11 +220,13 @@ def _pool_set(
     """Turn arrays into pools: read-only views, no copies."""
     for array in arrays.values():
         array.flags.writeable = False
+    source = hashed_name(meta["source"]) + (f" {meta['query']}" if meta["query"] else "")
     pools = {}
     ends = np.cumsum(arrays["sizes"])
     for row, prompt in enumerate(corpus.prompts):
         part = slice(int(ends[row] - arrays["sizes"][row]), int(ends[row]))
         contents = [corpus.train[position].key for position in arrays["ids"][part]]
+        assert prompt.key not in contents, f"prompt {prompt.key} stands in its own pool"
         pools[prompt.key] = Pool(
             prompt_id=prompt.key,
             query=arrays["query"][row],
@@ -203,9 +236,7 @@ def _pool_set(
             retrieve_s=float(arrays["retrieve_s"][row]),
             source=meta["source"],
             # Contents and ids, because picks are stored as ids; no vectors, whose last bits differ per machine.
-            hash=digest(
-                "pool", prompt.key, meta["fingerprint"], meta["source"], arrays["ids"][part].tobytes(), *contents
-            ),
+            hash=digest("pool", prompt.key, meta["fingerprint"], source, arrays["ids"][part].tobytes(), *contents),
         )
     return PoolSet(
         pools=pools,
@@ -214,6 +245,10 @@ def _pool_set(
         k=meta["k"],
         source=meta["source"],
         seed=meta["seed"],
+        excluded=meta["excluded"],
+        query=meta["query"],
+        index=meta["index"],
+        recall=float(arrays["recall"]) if "recall" in arrays else None,
         corpus_hash=corpus.hash,
         hash=digest("pools", *(pool.hash for pool in pools.values())),
         cached=cached,

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttft_bench.corpus.cachefiles import Note, silent
+from ttft_bench.corpus.plainmodel import finish_plain, is_plain
 from ttft_bench.errors import ModelError
 from ttft_bench.text import printable
 
@@ -90,12 +91,17 @@ class SentenceEmbedder:
             try:
                 from sentence_transformers import SentenceTransformer
 
-                return SentenceTransformer(
+                model = SentenceTransformer(
                     str(self.folder),
                     device=self.device,
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True},
                 )
+                if is_plain(self.folder):
+                    finish_plain(model, self.name, self.folder)
+                return model
+            except ModelError:
+                raise
             except Exception as error:  # whatever a third-party loader raises, the user needs one line
                 reason = printable(str(error), 200) or type(error).__name__
                 raise ModelError(
@@ -112,7 +118,8 @@ def load_embedder(name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note 
 
     Args:
         name: an asset of :mod:`ttft_bench.assets`, a local folder, or a hub id such as
-            ``sentence-transformers/all-mpnet-base-v2``, tried in this order.
+            ``sentence-transformers/all-mpnet-base-v2``, tried in this order; ``OWNER/NAME@REVISION`` is another
+            revision than the newest. Of a plain encoder the mean over tokens is taken.
         device: where it will run, as torch spells it.
         note: receives one line per download.
 
@@ -127,7 +134,7 @@ def load_embedder(name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note 
     folder = Path(name).expanduser()
     if folder.is_dir():
         return SentenceEmbedder(folder.resolve().name, folder.resolve(), device)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith("."):
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name) or name.startswith("."):
         raise ModelError(
             f"embedder {name!r} is neither an asset, nor a folder, nor a hub id: see `ttft-bench assets list`"
         )
@@ -139,16 +146,21 @@ def _from_hub(name: str, note: Note) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    repository = name if "/" in name else f"sentence-transformers/{name}"
+    repository, _, revision = name.partition("@")
+    repository = repository if "/" in repository else f"sentence-transformers/{repository}"
     note(f"fetching embedder {repository} from its hub, unless it is there already")
     try:
-        return Path(
+        folder = Path(
             snapshot_download(
                 repository,
+                revision=revision or None,
                 allow_patterns=[f"*{suffix}" for suffix in _MODEL_SUFFIXES],
                 ignore_patterns=[f"{runtime}/*" for runtime in _OTHER_RUNTIMES],
             )
         )
+        if not any(path.suffix == ".safetensors" for path in _model_files(folder)):
+            _explain_pickles(name, repository, revision or None)
+        return folder
     except (OSError, HfHubHTTPError, HFValidationError) as error:
         lines = str(error).strip().splitlines()
         reason = printable(lines[0], 160) if lines else type(error).__name__
@@ -156,6 +168,24 @@ def _from_hub(name: str, note: Note) -> Path:
             f"embedder {name!r} cannot be fetched ({reason}): "
             f"check the name and the network, give a local folder, or use the default, {DEFAULT_EMBEDDER}"
         ) from error
+
+
+def _explain_pickles(name: str, repository: str, revision: str | None) -> None:
+    """Say what a hub repository without safetensors has instead, and how to get at them.
+
+    Raises:
+        ModelError: it has pickled weights only.
+    """
+    from huggingface_hub import HfApi
+
+    files = HfApi().list_repo_files(repository, revision=revision)
+    pickles = [file for file in files if Path(file).suffix in _PICKLE_SUFFIXES]
+    if pickles:
+        raise ModelError(
+            f"embedder {name!r} has only pickled weights on its hub ({printable(pickles[0], 60)}), which could run "
+            f"code when loaded: see whether a revision has .safetensors (often {repository}@refs/pr/1) and name it, or "
+            "convert the weights where that is safe, and give the local folder"
+        )
 
 
 def _model_files(folder: Path) -> list[Path]:
@@ -190,14 +220,19 @@ def _refuse_unsafe(name: str, folder: Path) -> None:
 def _undisturbed() -> Iterator[None]:
     """Keep the terminal and Python's global generator, which the imports draw from, as they were."""
     state = random.getstate()
+    import torch
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    # Reports on weights that are not needed: what is needed and lacks is an error of ours.
+    logging.set_verbosity_error()
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):  # layers that are made and not used draw their weights
+            yield
     finally:
         random.setstate(state)
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
 

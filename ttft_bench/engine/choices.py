@@ -12,7 +12,7 @@ BACKENDS = ("auto", "eager", "compiled")
 PRECISIONS = ("fp32", "tf32", "bf16")
 #: What may be asked for: ``auto`` becomes one of them on the machine that finetunes.
 PRECISION_CHOICES = ("auto", *PRECISIONS)
-PROTOCOLS = ("window", "document")
+PROTOCOLS = ("window", "document", "prefix")
 
 
 def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

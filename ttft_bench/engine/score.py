@@ -1,6 +1,6 @@
 """Bits per byte: ``-sum log2 p(scored tokens) / UTF-8 bytes of exactly those tokens``.
 
-Two protocols, never mixed in one table:
+Three protocols, never mixed in one table:
 
 ``window``
     the first ``max_tokens`` tokens (start token included), cut back to a character end; the denominator
@@ -8,6 +8,10 @@ Two protocols, never mixed in one table:
 ``document``
     rolling windows over the whole text, every token scored once; the denominator is the bytes of the
     whole text, less any unscored head.
+``prefix``
+    the second half of the text alone, the first half being context; the denominator is the bytes of the tokens from
+    the cut on (:func:`ttft_bench.prefix.cut_position`). Every window keeps at least half its length as context. A
+    token that reaches over the cut is context too.
 
 A head stays unscored only where the tokenizer offers no token to start from (see
 :func:`ttft_bench.engine.model.resolve_start_token`).
@@ -16,6 +20,7 @@ A head stays unscored only where the tokenizer offers no token to start from (se
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +31,7 @@ from torch.nn.functional import cross_entropy
 from ttft_bench.engine.choices import PROTOCOLS, check_choice
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.errors import ModelError, NonFiniteError, UsageError
+from ttft_bench.prefix import cut_position
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
         model: gives tokenizer, start token and context length.
         text: not empty.
         max_tokens: longest input, start token included, at least 2.
-        protocol: ``window`` or ``document``.
+        protocol: ``window``, ``document`` or ``prefix``.
 
     Raises:
         ModelError: nothing can be scored, or the tokenizer cannot tell where a token ends.
@@ -119,6 +125,8 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
     head = 0 if model.start_id is not None else _first_boundary(model, text, tokens, offsets, start=1)
     room = length if model.start_id is None else length - 1
     end = len(tokens)
+    if protocol == "prefix":
+        head = max(head, _cut(model, text, tokens, offsets))
     if protocol == "window" and end > room:
         end = _last_boundary(model, text, tokens, offsets, room)
     if end <= head:
@@ -127,7 +135,8 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
         _character_end(model, text, tokens, offsets, head) : _character_end(model, text, tokens, offsets, end)
     ]
     prefix = [] if model.start_id is None else [model.start_id]
-    windows = _rolling(prefix + tokens[:end], first=head + len(prefix), length=length)
+    cut = _with_context if protocol == "prefix" else _rolling
+    windows = cut(prefix + tokens[:end], first=head + len(prefix), length=length)
     return Target(
         windows=tuple(Window(torch.tensor(part, device=model.device), scored) for part, scored in windows),
         n_bytes=len(scored_text.encode()),
@@ -179,6 +188,33 @@ def _rolling(tokens: list[int], first: int, length: int) -> list[tuple[list[int]
         windows.append((tokens[begin:end], end - done))
         done = end
     return windows
+
+
+def _with_context(tokens: list[int], first: int, length: int) -> list[tuple[list[int], int]]:
+    """Like :func:`_rolling`, but every window's first ``length // 2`` inputs at least were scored before, or are head.
+
+    A text that fits is one window.
+    """
+    windows = []
+    done = first
+    while done < len(tokens):
+        end = min(len(tokens), max(done + max(1, length // 2), length + 1))
+        windows.append((tokens[max(0, end - 1 - length) : end], end - done))
+        done = end
+    return windows
+
+
+def _cut(model: LanguageModel, text: str, tokens: list[int], offsets: Any) -> int:
+    """The first token of the second half: it begins at the cut, or is the first one after it."""
+    cut = cut_position(text)
+
+    def end_of(count: int) -> int:
+        if count == 0:
+            return 0
+        return int(offsets[count - 1][1]) if offsets is not None else len(_decode(model, tokens[:count]))
+
+    start = bisect_left(range(len(tokens) + 1), cut, key=end_of)
+    return _first_boundary(model, text, tokens, offsets, start=start) if start else 0
 
 
 def _context(model: LanguageModel, max_tokens: int) -> int:

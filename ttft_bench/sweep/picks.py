@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ttft_bench.corpus.sources import hashed_name, present_name
 from ttft_bench.errors import CorpusError
 from ttft_bench.selector import Problem
 from ttft_bench.sweep import store
@@ -100,10 +101,12 @@ def read_picks(folder: Path) -> Picks:
     records, warnings = store.read_journal(folder / store.PICKS)
     for record in records:
         with contextlib.suppress(KeyError, TypeError, ValueError):
+            record["pool"] = present_name(record["pool"])
             picks.records[str(record["prompt_id"]), str(record["strategy"]), int(record["budget"])] = record
     documents, more = store.read_journal(folder / store.DOCUMENTS)
     for record in documents:
         if record.get("kind") == "prompt":
+            record["pools"] = {present_name(source): pool for source, pool in record.get("pools", {}).items()}
             picks.prompts[str(record["prompt_id"])] = record
         elif record.get("kind") == "document":
             picks.texts[int(record["id"])] = str(record["text"])
@@ -169,7 +172,7 @@ def _record(answer: Answer, problem: Problem, job: Job, prompt_id: str, budget: 
 
 
 def _pick_key(job: Job, pool_hash: str, budget: int, seed: int) -> str:
-    facts = [job.spec, job.distribution, job.pool, pool_hash, budget, seed]
+    facts = [job.spec, job.distribution, hashed_name(job.pool), pool_hash, budget, seed]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -190,6 +193,7 @@ def _store_prompts(prepared: Prepared, picks: Picks, documents: store.Journal) -
             "prompt_id": document.key,
             "subset": document.subset,
             "group": document.group,
+            **(prepared.leaks.describe(document.key) if prepared.leaks is not None else {}),
             "text": document.text,
             "pools": {**picks.prompts.get(document.key, {}).get("pools", {}), **pools},
         }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ttft_bench.corpus.sources import hashed_name
 from ttft_bench.engine.choices import ARMS
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
 from ttft_bench.engine.settings import Settings
@@ -126,7 +127,7 @@ def _cell_id(
         "prompt": prompt_id,
         "spec": job.spec,
         "distribution": job.distribution,
-        "pool": job.pool,
+        "pool": hashed_name(job.pool),
         "budget": budget,
         "reuse": [reuse.interval, reuse.grouping],
         "lr": lr,
@@ -215,7 +216,7 @@ def make_jobs(suite: Suite) -> list[Job]:
         for parsed in parse_specs(text):
             _probe_stranger(parsed.name)
             spec = repr(build_selector(str(parsed)))
-            jobs.append(Job(spec, spec, distribution_of(parsed.name), "nearest", budgets, reuse, arms=arms))
+            jobs.append(Job(spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, reuse, arms=arms))
     if not jobs:
         raise UsageError("no strategies: give --strategies, e.g. --strategies hullft,sift,knn")
     for control in suite.controls:

@@ -10,12 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ttft_bench.corpus.approximate import parse_index
+from ttft_bench.corpus.leaks import PARAMETERS
+from ttft_bench.corpus.sources import EMBEDDING
+from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.suite import Suite
 
 #: The part of an identity that belongs to the picks, and goes with them to another folder.
-SELECTION_KEYS = ("suite", "corpus", "train_documents", "embedder", "embedder_fingerprint", "pool_k", "seed")
+SELECTION_KEYS = (
+    "suite",
+    "corpus",
+    "train_documents",
+    "embedder",
+    "embedder_fingerprint",
+    "pool_k",
+    "pool_source",
+    "excluded",
+    "index",
+    "query",
+    "seed",
+)
 
 
 def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any]:
@@ -27,6 +43,10 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
         "embedder": suite.pool.embedder,
         "embedder_fingerprint": embedder,
         "pool_k": suite.pool.k,
+        "pool_source": suite.pool.source if suite.pool.source != EMBEDDING else "",
+        "excluded": PARAMETERS if suite.pool.exclude_near_duplicates else "",
+        "index": index if (index := parse_index(suite.pool.index)[0]) != "flat" else "",
+        "query": FIRST_HALF if suite.score.protocol == "prefix" else "",
         "seed": suite.seed,
     }
 
@@ -53,6 +73,14 @@ def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
         "optimizer": settings.describe(),
         "bpb_protocol": suite.score.protocol,
     }
+
+
+def cell_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a run's identity that can change a row's bits per byte: not where it was computed.
+
+    What is not in use (an empty value) goes without saying, so that ids stay those of earlier versions.
+    """
+    return {key: value for key, value in identity.items() if key not in ("device", "backend") and value != ""}
 
 
 def open_manifest(
@@ -82,6 +110,9 @@ def open_manifest(
             "model": suite.model.name,
             "embedder": suite.pool.embedder,
             "pool_k": suite.pool.k,
+            "pool_source": suite.pool.source,
+            "index": suite.pool.index,
+            "exclude_near_duplicates": suite.pool.exclude_near_duplicates,
             "max_tokens": suite.model.max_tokens,
             "bpb_protocol": suite.score.protocol,
             "lr": suite.finetune.lr,
@@ -115,4 +146,4 @@ def recorded(folder: Path, manifest: dict[str, Any], stage: str) -> Iterator[Non
         store.write_manifest(folder, manifest)
 
 
-__all__ = ["SELECTION_KEYS", "engine_identity", "open_manifest", "recorded", "selection_identity"]
+__all__ = ["SELECTION_KEYS", "cell_identity", "engine_identity", "open_manifest", "recorded", "selection_identity"]

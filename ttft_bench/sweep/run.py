@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ttft_bench.corpus.sources import EMBEDDING
+from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
-from ttft_bench.sweep.record import SELECTION_KEYS, engine_identity, open_manifest, recorded, selection_identity
+from ttft_bench.sweep.record import (
+    SELECTION_KEYS,
+    cell_identity,
+    engine_identity,
+    open_manifest,
+    recorded,
+    selection_identity,
+)
 from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
 from ttft_bench.sweep.suite import Suite
@@ -51,7 +60,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
         selection = selection_identity(suite, train_hash(corpus), embedder)
         jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]
-    identity = {**selection, **engine_identity(suite, model)}
+    identity = cell_identity({**selection, **engine_identity(suite, model)})
     jobs = [*jobs, *base_jobs(suite)]
     cells = _cells(suite, prompts, jobs, identity)
     return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
@@ -114,10 +123,9 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             picks, selection = _select(request, jobs, reporter)
             prompts = _wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
-        quality = {key: value for key, value in identity.items() if key not in ("device", "backend")}
         jobs = [*jobs, *base_jobs(suite)]
         cells = drop_unchanged(
-            _cells(suite, prompts, jobs, quality),
+            _cells(suite, prompts, jobs, cell_identity(identity)),
             picks.sequences(),
             lambda documents: make_batches(documents, suite.finetune.batch),
         )
@@ -237,10 +245,23 @@ def _from_picks(request: Request) -> _Stored:
         raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
     before = manifest.get("identity", {})
     identity = {key: before[key] for key in SELECTION_KEYS if key in before}
+    if (identity.get("query") == FIRST_HALF) != (request.suite.score.protocol == "prefix"):
+        asked = "the first half" if identity.get("query") == FIRST_HALF else "all"
+        raise UsageError(
+            f"{request.picks} holds picks that were found with {asked} of each prompt, which does not go with "
+            f"bpb-protocol {request.suite.score.protocol}: use another protocol, or make the picks again with this one"
+        )
     made_with = (
         request.suite.with_changes("", seed=identity.get("seed"))
         .with_changes("corpus", source=identity.get("corpus"))
-        .with_changes("pool", embedder=identity.get("embedder"), k=identity.get("pool_k"))
+        .with_changes(
+            "pool",
+            embedder=identity.get("embedder"),
+            k=identity.get("pool_k"),
+            source=identity.get("pool_source") or EMBEDDING,
+            index=identity.get("index") or "flat",
+            exclude_near_duplicates=bool(identity.get("excluded")),
+        )
     )
     return _Stored(made_with, identity, list(found.values()), _wanted_prompts(picks, request), picks)
 

@@ -113,6 +113,7 @@ def _constants(suite: Suite, lanes: Sequence[Lane], manifest: Mapping[str, Any])
         "seed": suite.seed,
         "model": suite.model.name,
         "embedder": manifest["identity"].get("embedder", suite.pool.embedder),
+        "excluded": manifest["identity"].get("excluded", ""),
         "precision": suite.model.precision,
         "device": manifest["plan"]["device"],
         "max_tokens": suite.model.max_tokens,

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from ttft_bench.corpus.approximate import parse_index
+from ttft_bench.corpus.sources import EMBEDDING, POOL_SOURCES, RANDOM
 from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, PROTOCOLS, REUSE_MODES, check_choice
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
@@ -22,7 +24,15 @@ MAX_BUDGET = 10_000
 
 @dataclass(frozen=True)
 class CorpusSpec:
-    """Where the text comes from; limits of None take everything."""
+    """Where the text comes from; limits of None take everything.
+
+    Attributes:
+        source: an installed corpus, a path, or ``pile``, ``pile:OWNER/NAME[@REVISION]``, ``pile:PATH``; see
+            :func:`ttft_bench.corpus.load.load_corpus`.
+        subsets: only these, in this order.
+        train_per_subset: most training documents of each.
+        prompts_per_subset: most prompts of each.
+    """
 
     source: str = "minipile"
     subsets: tuple[str, ...] | None = None
@@ -32,10 +42,22 @@ class CorpusSpec:
 
 @dataclass(frozen=True)
 class PoolSpec:
-    """How candidates are found: the ``k`` nearest training documents under ``embedder``."""
+    """How candidates are found.
+
+    Attributes:
+        embedder: asset name, local folder or hub id (``OWNER/NAME[@REVISION]``).
+        k: candidates per prompt; the papers' ablations go from 50 to 1000.
+        source: ``embedding`` (the k nearest), ``random`` or ``bm25``; see :mod:`ttft_bench.corpus.sources`.
+        index: how the nearest are found: ``flat`` (exact), ``ivf[...]`` or ``hnsw[...]``; see
+            :mod:`ttft_bench.corpus.approximate`.
+        exclude_near_duplicates: keep near-duplicates of a prompt out of its pool; see :mod:`ttft_bench.corpus.leaks`.
+    """
 
     embedder: str = "all-minilm-l6-v2"
     k: int = 200
+    source: str = EMBEDDING
+    exclude_near_duplicates: bool = False
+    index: str = "flat"
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,7 @@ class ControlSpec:
 
     label: str
     strategy: str
-    pool: str = "random"
+    pool: str = RANDOM
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,10 @@ class FinetuneSpec:
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`."""
+    """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`.
+
+    With ``prefix``, pools are found by first halves, so that it belongs to the picks too.
+    """
 
     protocol: str = "window"
 
@@ -147,6 +172,10 @@ class Suite:
 
         if max(self.select.budgets) > MAX_BUDGET:
             raise UsageError(f"budgets must be at most {MAX_BUDGET}, got {max(self.select.budgets)}")
+        check_choice("pool.source", self.pool.source, POOL_SOURCES)
+        parse_index(self.pool.index)
+        for control in self.controls:
+            check_choice(f"pool of control {control.label}", control.pool, POOL_SOURCES)
         check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISION_CHOICES)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
