@@ -58,7 +58,7 @@ def read_context(model: LanguageModel, context: Context) -> Any:
     """
     if context.n_documents == 0:
         return None
-    with torch.inference_mode(), model.autocast():
+    with torch.inference_mode():  # in the precision of scoring
         return model.module(input_ids=context.tokens[None], use_cache=True, logits_to_keep=1).past_key_values
 
 

@@ -32,7 +32,7 @@ class LanguageModel:
         start_id: its id.
         max_positions: longest input the model takes, in tokens.
         device: where the module lives.
-        precision: fp32 | tf32 | bf16 (autocast over fp32 weights).
+        precision: fp32 | tf32 | bf16 (autocast over fp32 weights, in training steps).
     """
 
     name: str

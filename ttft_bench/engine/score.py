@@ -145,7 +145,7 @@ def make_target(model: LanguageModel, text: str, max_tokens: int, protocol: str 
 
 
 def score(model: LanguageModel, target: Target, context: Any = None) -> float:
-    """Bits per byte of ``target`` under the model's present weights.
+    """Bits per byte of ``target`` under the model's present weights, in fp32 (or tf32) whatever steps are taken in.
 
     Args:
         model: the model.
@@ -159,12 +159,12 @@ def score(model: LanguageModel, target: Target, context: Any = None) -> float:
     total = torch.zeros((), dtype=torch.float64, device=model.device)
     with torch.inference_mode():
         for window in target.windows:
-            with model.autocast():
-                inputs = window.tokens[None, :-1]
-                if context is None:
-                    logits = module(input_ids=inputs, use_cache=False).logits
-                else:  # a copy: every window is read after the same context
-                    logits = module(input_ids=inputs, past_key_values=deepcopy(context), use_cache=True).logits
+            # Without autocast: rounding weights to bf16 would throw away much of what small steps changed in them.
+            inputs = window.tokens[None, :-1]
+            if context is None:
+                logits = module(input_ids=inputs, use_cache=False).logits
+            else:  # a copy: every window is read after the same context
+                logits = module(input_ids=inputs, past_key_values=deepcopy(context), use_cache=True).logits
             scored = logits[0, -window.scored :].float()
             total += cross_entropy(scored, window.tokens[-window.scored :], reduction="sum").double()
     bits = float(total) / math.log(2)

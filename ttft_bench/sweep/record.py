@@ -60,6 +60,8 @@ def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
         for key, value, usual in (
             ("trainable", settings.trainable, "full"),
             ("long", suite.finetune.long, "truncate"),
+            # Early runs in bf16 were scored in bf16 too.
+            ("scored_in", "fp32" if suite.model.precision == "bf16" else "", ""),
         )
         if value != usual
     }

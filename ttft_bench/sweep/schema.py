@@ -60,8 +60,9 @@ FIELDS: tuple[Field, ...] = (
         "float",
         "",
         "share of the prompt's shingles in the closest training document; empty if none is close",
+        since=2,
     ),
-    Field("common_chars", "int", "characters", "longest substring that the prompt and that document share"),
+    Field("common_chars", "int", "characters", "longest substring that the prompt and that document share", since=2),
     Field("strategy", "str", "", "spec of the strategy, or the label of a control"),
     Field("distribution", "str", "", "distribution and version that provide the strategy"),
     Field(
@@ -91,7 +92,7 @@ FIELDS: tuple[Field, ...] = (
     Field("seed", "int", "", "seed of the run"),
     Field("model", "str", "", "language model"),
     Field("embedder", "str", "", "embedding model; shuffled[NAME] is a control with embeddings dealt out at random"),
-    Field("precision", "str", "", "fp32 | tf32 | bf16"),
+    Field("precision", "str", "", "of the training steps: fp32 | tf32 | bf16 (scored in fp32)"),
     Field("backend", "str", "", "how steps were executed: eager | compiled"),
     Field("lanes", "int", "", "prompts that were worked on at once on the device; times are of latency only at 1", 2),
     Field("device", "str", "", "device the row was finetuned on"),
@@ -106,7 +107,9 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("pool_k", "int", "", "number of candidates K"),
     Field("pool_hash", "str", "", "hash of the candidate pool"),
-    Field("excluded", "str", "", "kept out of pools beyond copies of the prompt: near-duplicates[...], or empty"),
+    Field(
+        "excluded", "str", "", "kept out of pools beyond copies of the prompt: near-duplicates[...], or empty", since=2
+    ),
     Field("bpb_before", "float", "bits/byte", "bits per byte of the prompt under the untouched model"),
     Field("bpb_after", "float", "bits/byte", "bits per byte of the prompt after finetuning"),
     Field("bpb_pct", "float", "%", "100 * bpb_after / bpb_before; lower is better"),
