@@ -105,11 +105,12 @@ def test_without_text_the_row_says_why_its_tokens_are_random(monkeypatch):
 
 
 @pytest.mark.usefixtures("_benchmarks_on_path")
-def test_the_readme_has_the_kept_figures_of_the_cpu():
+def test_the_readme_has_the_kept_figures():
     from enginelib.readme import README, inserted
 
-    kept = json.loads((ROOT / "reports" / "engine" / "engine_cpu.json").read_text(encoding="utf-8"))
     text = README.read_text(encoding="utf-8")
-    assert inserted(text, "engine_cpu", kept) == text
+    for name in ("engine", "engine_cpu"):
+        kept = json.loads((ROOT / "reports" / "engine" / f"{name}.json").read_text(encoding="utf-8"))
+        assert inserted(text, name, kept) == text
     with pytest.raises(ValueError, match="<!-- other:begin -->"):
         inserted(text, "other", kept)
