@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+import ttft_bench.cli.align as align_command
 import ttft_bench.cli.assets as assets_command
 import ttft_bench.cli.check as check_command
 import ttft_bench.cli.compare as compare_command
@@ -41,6 +42,7 @@ app.command("sweep")(sweep_command.sweep)
 app.command("select")(select_command.select)
 app.command("report")(report_command.report)
 app.command("statistics")(statistics_command.statistics)
+app.command("align")(align_command.align)
 app.command("compare")(compare_command.compare)
 app.command("merge")(merge_command.merge)
 app.command("verify")(verify_command.verify)

@@ -1,0 +1,129 @@
+"""Gradient alignment of the rows of a run, as a side file beside them: computed afterwards, on any machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttft_bench.errors import CorpusError, DataError, UsageError
+from ttft_bench.sweep import store
+from ttft_bench.sweep.picks import Picks, read_picks
+
+if TYPE_CHECKING:
+    import torch
+
+    from ttft_bench.engine.alignment import GradientSketcher
+    from ttft_bench.sweep.request import Reporter
+
+
+def align_run(
+    folder: Path, reporter: Reporter, *, picks: Path | None = None, device: str = "auto", weights: str = "last[k=1]"
+) -> int:
+    """Write a line to ``alignment.jsonl`` for every finished row that has none on these weights yet.
+
+    Args:
+        folder: of a run.
+        reporter: is told how it is getting on.
+        picks: folder with the texts; ``folder`` itself if not given.
+        device: where gradients are computed.
+        weights: whose gradients; see :class:`ttft_bench.engine.alignment.GradientSketcher`.
+
+    Returns:
+        Number of lines written.
+
+    Raises:
+        CorpusError: the folder holds no run, or lacks the texts.
+        UsageError: its rows are of several models.
+    """
+    rows = [row for row in store.load_run(folder).rows if row["status"] == "ok" and row["document_ids"]]
+    known = {
+        record["cell_id"]
+        for record in store.read_journal(folder / store.ALIGNMENT)[0]
+        if record.get("weights") == weights and record.get("cell_id")
+    }
+    todo = [row for row in rows if row["cell_id"] not in known]
+    if len(todo) < len(rows):
+        reporter.note(f"{len(rows) - len(todo)} of {len(rows)} rows are aligned already, {len(todo)} to go")
+    if not todo:
+        return 0
+    source = picks or folder
+    stored = read_picks(source)
+    _check_texts(source, todo, stored)
+    sketcher = _open_sketcher(folder, todo, device, weights, reporter)
+    by_prompt: dict[str, list[dict[str, Any]]] = {}
+    for row in todo:
+        by_prompt.setdefault(row["prompt_id"], []).append(row)
+    done = 0
+    with store.writing(folder), store.Journal(folder / store.ALIGNMENT) as journal:
+        for prompt_id, some in by_prompt.items():
+            for row, value in _align_prompt(sketcher, stored, stored.prompts[prompt_id]["text"], some):
+                journal.append(
+                    {"cell_id": row["cell_id"], "alignment": value, "weights": weights, "size": sketcher.size}
+                )
+            done += len(some)
+            reporter.progress("alignment", done, len(todo))
+    return done
+
+
+def _align_prompt(
+    sketcher: GradientSketcher, picks: Picks, text: str, rows: Sequence[dict[str, Any]]
+) -> list[tuple[dict[str, Any], float | None]]:
+    """Every gradient once, however many rows share it."""
+    from ttft_bench.engine.alignment import cosine
+
+    limit = rows[0]["max_tokens"]
+    sketches: dict[int, torch.Tensor | None] = {}
+    prompt = _sketch(sketcher, text, limit)
+    found = []
+    for row in rows:
+        counts = Counter(row["document_ids"])
+        for document in counts:
+            if document not in sketches:
+                sketches[document] = _sketch(sketcher, picks.texts[document], limit)
+        parts = {document: sketch for document in counts if (sketch := sketches[document]) is not None}
+        whole = prompt is not None and len(parts) == len(counts)
+        found.append((row, cosine(prompt, parts, counts) if whole and prompt is not None else None))
+    return found
+
+
+def _sketch(sketcher: GradientSketcher, text: str, max_tokens: int) -> torch.Tensor | None:
+    from ttft_bench.engine.score import training_sequence
+
+    try:
+        return sketcher.sketch(training_sequence(sketcher.model, text, max_tokens))
+    except DataError:  # nothing to predict in it: the rows say null
+        return None
+
+
+def _check_texts(folder: Path, rows: Sequence[Mapping[str, Any]], picks: Picks) -> None:
+    wanted = {document for row in rows for document in row["document_ids"]}
+    missing = len(wanted - set(picks.texts)) + len({row["prompt_id"] for row in rows} - set(picks.prompts))
+    if missing:
+        raise CorpusError(
+            f"{folder / store.DOCUMENTS} lacks {missing} text(s) that rows name: say with --picks which folder has "
+            "the picks of this run (texts are never part of a curated run)"
+        )
+
+
+def _open_sketcher(
+    folder: Path, rows: Sequence[Mapping[str, Any]], device: str, weights: str, reporter: Reporter
+) -> GradientSketcher:
+    from ttft_bench.engine.alignment import GradientSketcher
+    from ttft_bench.engine.host import fit_threads, keep_freed_memory
+    from ttft_bench.engine.model import load_model
+    from ttft_bench.sweep.prepare import resolve_source
+
+    models = sorted({str(row["model"]) for row in rows})
+    if len(models) > 1:
+        raise UsageError(f"{folder} has rows of {len(models)} models ({', '.join(models)}): align the runs one by one")
+    suite = (store.read_manifest(folder) or {}).get("suite", {})
+    start_token = suite.get("model", {}).get("start_token", "auto")
+    fit_threads()
+    keep_freed_memory()
+    source = resolve_source(models[0], reporter.note)
+    return GradientSketcher(load_model(source, name=models[0], device=device, start_token=start_token), weights)
+
+
+__all__ = ["align_run"]
