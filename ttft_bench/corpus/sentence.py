@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from ttft_bench.corpus.cachefiles import Note, silent
 from ttft_bench.corpus.plainmodel import finish_plain, is_plain
-from ttft_bench.corpus.shuffled import ShuffledEmbedder, inner_name
 from ttft_bench.errors import ModelError
 from ttft_bench.text import printable
 
@@ -114,16 +113,13 @@ class SentenceEmbedder:
         return f"SentenceEmbedder({self.name!r}, device={self.device!r})"
 
 
-def load_embedder(
-    name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note = silent
-) -> SentenceEmbedder | ShuffledEmbedder:
+def load_embedder(name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note = silent) -> SentenceEmbedder:
     """Find an embedder, fetching it if need be; its weights are read when the first text is embedded.
 
     Args:
         name: an asset of :mod:`ttft_bench.assets`, a local folder, or a hub id such as
             ``sentence-transformers/all-mpnet-base-v2``, tried in this order; ``OWNER/NAME@REVISION`` is another
-            revision than the newest. Of a plain encoder the mean over tokens is taken. ``shuffled[NAME]`` is the
-            control that deals documents each other's vectors (:mod:`ttft_bench.corpus.shuffled`).
+            revision than the newest. Of a plain encoder the mean over tokens is taken.
         device: where it will run, as torch spells it.
         note: receives one line per download.
 
@@ -133,9 +129,6 @@ def load_embedder(
     """
     from ttft_bench import assets
 
-    inner = inner_name(name)
-    if inner is not None:
-        return ShuffledEmbedder(load_embedder(inner, device, note))
     if name in assets.catalogue():
         return SentenceEmbedder(name, assets.fetch(name, note), device)
     folder = Path(name).expanduser()

@@ -20,7 +20,6 @@ from ttft_bench.corpus.cachefiles import (
 )
 from ttft_bench.corpus.documents import Corpus
 from ttft_bench.corpus.embed import Embedder, OnProgress, batches, embed_texts, open_matrix, unit_rows
-from ttft_bench.corpus.shuffled import ShuffledEmbedder
 from ttft_bench.corpus.stored import StoredDocuments
 
 #: Documents that are embedded between two files of finished work.
@@ -48,8 +47,6 @@ def embed_training(
         EmbeddingError: a vector is not finite, has no direction, or has the wrong shape.
         StorageError: the cache cannot be written.
     """
-    if isinstance(embedder, ShuffledEmbedder):
-        return embedder.deal(embed_training(corpus, embedder.inner, cache, on_progress, note=note))
     documents = corpus.train
     if cache is None or not isinstance(documents, StoredDocuments):
         return embed_texts([document.text for document in documents], embedder, cache, on_progress, note=note)
