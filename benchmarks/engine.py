@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     plan = _plan(options, device)
     shapes = [SHAPES[name] for name in options.models.split(",")]
     results = _read(file)
-    results["machine"] = machine(device)
+    here = machine(device)
+    _refuse_others(results, here, options.quick, file)
+    results["machine"], results["quick"] = here, options.quick
     _note(f"ceilings of {results['machine']['gpu'] or results['machine']['cpu']}")
     results["ceilings"] = ceilings(device, options.quick)
     _write(file, results)
@@ -74,6 +76,18 @@ def main(argv: list[str] | None = None) -> int:
     print(markdown(results))
     _note(f"written: {file}")
     return 1 if failed else 0
+
+
+def _refuse_others(results: dict[str, Any], here: dict[str, Any], quick: bool, file: Path) -> None:
+    """Keep figures of other machines, or of a real run, out of the way of this one's."""
+    there = results.get("machine")
+    if there is None:
+        return
+    names = [machine["gpu"] or machine["cpu"] for machine in (there, here)]
+    if names[0] != names[1]:
+        sys.exit(f"{file} holds figures of {names[0]}, this is {names[1]}: give --name or --output")
+    if quick and not results.get("quick"):
+        sys.exit(f"{file} holds figures of a real run, this is a smoke run: give --name or --output")
 
 
 def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file: Path) -> bool:
@@ -124,10 +138,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--ideas", help="of the part ideas only these, comma-separated, by their beginnings")
     parser.add_argument("--quick", action="store_true", help="tiny models, few repetitions, no compiler on a CPU")
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of the figures")
-    parser.add_argument("--name", default="engine", help="name of their file there, without .json (default engine)")
+    parser.add_argument("--name", help="name of their file there, without .json (default engine, or smoke)")
     parser.add_argument("--show", action="store_true", help="print the tables of that file and measure nothing")
     parser.add_argument("--readme", action="store_true", help="put them into benchmarks/README.md, measure nothing")
     options = parser.parse_args(argv)
+    options.name = options.name or ("smoke" if options.quick else "engine")
     options.only = options.only or ",".join(PARTS)
     options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
     for what, given, known in (("part", options.only, PARTS), ("model", options.models, SHAPES)):

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ttft_bench.errors import TtftBenchError
 from ttft_bench.sweep.store import load_run
 
 #: Mean absolute difference in BPB% that a cheaper precision may cost.
@@ -30,12 +31,14 @@ def compare(exact: list[dict[str, Any]], cheap: list[dict[str, Any]]) -> dict[st
     """Differences cheap - exact over the rows that both have.
 
     Raises:
-        ValueError: they share no row.
+        ValueError: they share no row, or are in one precision.
     """
     left, right = ({tuple(row[key] for key in _KEY): row for row in rows} for rows in (exact, cheap))
     shared = [key for key in left if key in right]
     if not shared:
         raise ValueError("the two runs share no prompt, strategy and budget")
+    if len({side[shared[0]]["precision"] for side in (left, right)}) == 1:
+        raise ValueError(f"both runs are in {left[shared[0]]['precision']}: give one of each precision")
     differences = np.array([right[key]["bpb_pct"] - left[key]["bpb_pct"] for key in shared])
     before = np.array([right[key]["bpb_before"] / left[key]["bpb_before"] - 1 for key in shared])
     size = np.abs(differences)
@@ -54,6 +57,10 @@ def compare(exact: list[dict[str, Any]], cheap: list[dict[str, Any]]) -> dict[st
     }
 
 
+def _finished(path: Path) -> list[dict[str, Any]]:
+    return [row for row in load_run(path).rows if row["status"] == "ok"]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Compare two run folders, or two files of rows."""
     parser = argparse.ArgumentParser(description="The same cells in two precisions, prompt by prompt.")
@@ -61,9 +68,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("cheap", type=Path, help="run folder in the cheaper precision")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args(argv)
-    found = compare(
-        *([row for row in load_run(path).rows if row["status"] == "ok"] for path in (options.exact, options.cheap))
-    )
+    try:
+        found = compare(*(_finished(path) for path in (options.exact, options.cheap)))
+    except (TtftBenchError, ValueError) as error:
+        parser.error(str(error))
     met = "met" if found["mean_absolute"] <= TARGET else "missed"
     print(
         f"{found['rows']} rows of {found['prompts']} prompts, {found['precisions'][1]} against {found['precisions'][0]}"

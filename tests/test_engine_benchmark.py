@@ -33,7 +33,7 @@ def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
     assert "| published fp32 | tiny-gpt2 |" in done.stdout
     done = run(*base, "lanes,ours,check")
     assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "engine.json").read_text())
+    results = json.loads((tmp_path / "smoke.json").read_text())
     found = [(row["part"], row["what"], row.get("r") or row.get("lanes")) for row in results["rows"]]
     assert sorted(found, key=str) == sorted(
         [

@@ -45,6 +45,8 @@ def test_differences_are_paired_and_their_distribution_is_told(precision):
     assert found["counts"] == {"0-0.05": 1, "0.05-0.1": 0, "0.1-0.2": 1, "0.2-0.5": 1, "0.5-1": 0, "1-2": 0, "2-inf": 1}
     assert found["quantiles_of_absolute"]["1.0"] == pytest.approx(3.0)
     assert found["untouched_model_mean_absolute_pct"] == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="both runs are in fp32"):
+        precision.compare(exact, exact)
     with pytest.raises(ValueError, match="share no prompt"):
         precision.compare(exact[:1], cheap[1:])
 
@@ -52,4 +54,5 @@ def test_differences_are_paired_and_their_distribution_is_told(precision):
 def test_the_kept_figures_are_those_of_the_notes(precision):
     kept = json.loads((BENCHMARKS.parent / "reports/engine/precision_scored_in_bf16.json").read_text(encoding="utf-8"))
     assert kept["rows"] == len(kept["differences"]) == sum(kept["counts"].values()) >= 50
-    assert f"**{kept['mean_absolute']:.3f}**" in (BENCHMARKS / "engine_notes.md").read_text(encoding="utf-8")
+    for page in ("engine_notes.md", "README.md"):
+        assert f"**{kept['mean_absolute']:.3f}**" in (BENCHMARKS / page).read_text(encoding="utf-8")

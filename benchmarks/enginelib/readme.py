@@ -23,9 +23,10 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
     head, rest = text.split(begin, 1)
     tail = rest.split(end, 1)[1]
     machine = results["machine"]
+    kind = "bf16" if "bf16_tflop_s" in results["ceilings"] else "fp32"
     where = (
         f"{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch_build']}; "
-        f"{results['ceilings']['fp32_tflop_s']:.2f} TFLOP/s in a large fp32 product and "
+        f"{results['ceilings'][f'{kind}_tflop_s']:.2f} TFLOP/s in a large {kind} product and "
         f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
     )
     tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(results)}\n\n{where}")

@@ -193,3 +193,32 @@ def test_the_clock_counts_training_only(model, sequences):
         adaptation.advance([], sequences)
         assert adaptation.finetune_s - one < one
     assert engine.restore_s > 0
+
+
+def test_one_kind_of_training_has_a_model_at_a_time(tiny_model_dir):
+    model = load_model(tiny_model_dir, device="cpu")
+    first = Engine(model, Settings())
+    with pytest.raises(UsageError, match=r"being trained as full by another Engine, which bias\+norm would disturb"):
+        Engine(model, Settings(trainable="bias+norm"))
+    Engine(model, Settings(lr=1e-3))
+    del first
+    Engine(model, Settings(trainable="lora"))
+    with pytest.raises(UsageError, match="carries adapters from an earlier lora"):
+        Engine(model, Settings())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ([5], r"T in 2\.\."),
+        (list(range(3)) * 900, r"T in 2\.\."),
+        ([1, -1], r"got -1\.\.1"),
+        ([1, 10**6], "got 1..1000000"),
+    ],
+)
+def test_sequences_that_cannot_be_trained_on_are_told(tiny_model_dir, tokens, message):
+    engine = Engine(load_model(tiny_model_dir, device="cpu"), Settings())
+    with pytest.raises(UsageError, match=message), engine.adapted([Step(0, True)], {0: torch.tensor(tokens)}):
+        pass
+    with pytest.raises(UsageError, match="float32"), engine.adapted([Step(0, True)], {0: torch.ones(4)}):
+        pass

@@ -27,6 +27,7 @@ import torch
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.clock import Stopwatch
 from ttft_bench.engine.eager import EagerBackend
+from ttft_bench.engine.guards import check_sequence, claim
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.opening import open_backend, warn_fallback
 from ttft_bench.engine.schedule import Step, parts_of
@@ -112,6 +113,7 @@ class Engine:
     ) -> None:
         self.model = model
         self.settings = settings or Settings()
+        claim(self)
         shared = like.backend if like is not None else None
         self.backend: Backend = open_backend(backend, model, self.settings, options, shared)
         self.restore_s = 0.0
@@ -168,6 +170,8 @@ class Engine:
     def prepare(self, items: Iterable[Any], sequences: Sequences, *, begun: bool = False) -> dict[Any, Any]:
         """Item -> what the backend trains on; where it cannot be built, the engine turns eager for good."""
         parts = {item: [sequences[part] for part in parts_of(item)] for item in items}
+        for sequence in {id(s): s for group in parts.values() for s in group}.values():
+            check_sequence(self.model, sequence)
         try:
             return {item: self.backend.prepare(group) for item, group in parts.items()}
         except BackendError as error:

@@ -34,6 +34,8 @@ def select_trainable(module: nn.Module, spec: str) -> list[nn.Parameter]:
     if isinstance(chosen, LoRA):
         _inject_adapters(module, chosen, spec)
         wanted = {id(p) for name, p in module.named_parameters() if "lora_" in name}
+    elif getattr(module, "_ttft_adapters", None) is not None:
+        raise UsageError(f"the model carries adapters from an earlier lora: load it anew to train {spec}")
     elif isinstance(chosen, Full):
         wanted = {id(p) for p in module.parameters()}
     elif isinstance(chosen, Last):

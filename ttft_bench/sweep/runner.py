@@ -159,7 +159,7 @@ class Runner:
         return self._row(
             cell,
             status="ok",
-            reason=record.get("reason", ""),
+            reason=self._remark(cell, figures) or record.get("reason", ""),
             bpb_before=before,
             bpb_pct=100.0 * figures["bpb_after"] / before,
             bytes_scored=target.n_bytes,
@@ -170,6 +170,11 @@ class Runner:
             peak_mib=self._peak_mib(),
             **figures,
         )
+
+    def _remark(self, cell: Cell, figures: Mapping[str, Any]) -> str:
+        if "in-context" not in cell.arm or figures.get("n_in_context", 1):
+            return ""
+        return f"no pick fits into the model's {self.model.max_positions} positions beside the prompt"
 
     def _row(self, cell: Cell, **values: Any) -> dict[str, Any]:
         constants = {**self.constants, "backend": self.engine.backend.name}

@@ -62,6 +62,10 @@ def finetune_cells(
         precision=suite.model.precision,
         start_token=suite.model.start_token,
     )
+    if suite.model.max_tokens > model.max_positions:
+        reporter.note(
+            f"{model.name} takes {model.max_positions} tokens: texts are cut there, not at {suite.model.max_tokens}"
+        )
     settings = suite.finetune.settings()
     lanes = open_lanes(model, settings, request.lanes, backend=request.backend)
     manifest["execution"] = lanes[0].engine.backend.describe()
