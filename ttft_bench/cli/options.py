@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,12 +26,15 @@ Corpus = Annotated[
     ),
 ]
 Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
+PromptsPerSubset = Annotated[
+    int | None, typer.Option("--prompts-per-subset", min=1, help="Prompts per subset. [as the suite says]")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Training steps per prompt, e.g. 1,5,10-20.")]
 ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
 Grouping = Annotated[
     str | None,
-    typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together)."),
+    typer.Option("--reuse-grouping", help="runs (keep the order), global (equal items together), or both."),
 ]
 ReuseMode = Annotated[
     str | None,
@@ -163,6 +167,12 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _one_or_more(text: str | None) -> str | tuple[str, ...] | None:
+    """One name as itself, several as a tuple."""
+    names = parse_names(text)
+    return text if names is None or len(names) < 2 else names
+
+
 def resolve_suite(
     suite: str,
     config: Path | None,
@@ -170,6 +180,7 @@ def resolve_suite(
     strategies: str | None = None,
     corpus: str | None = None,
     subsets: str | None = None,
+    prompts_per_subset: int | None = None,
     budgets: str | None = None,
     reuse: str | None = None,
     grouping: str | None = None,
@@ -198,14 +209,31 @@ def resolve_suite(
 
     specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
     base = load_suite(str(config) if config is not None else suite)
-    shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
+    shape = (
+        corpus,
+        subsets,
+        prompts_per_subset,
+        budgets,
+        reuse,
+        grouping,
+        model,
+        embedder,
+        pool_k,
+        max_tokens,
+        precision,
+        lr,
+        protocol,
+    )
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
     if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
         base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
+    if corpus is not None and corpus != base.corpus.source:
+        # The suite's subsets are those of its own corpus.
+        base = dataclasses.replace(base, corpus=dataclasses.replace(base.corpus, subsets=None))
     return (
         base.with_changes("", seed=seed)
-        .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
+        .with_changes("corpus", source=corpus, subsets=parse_names(subsets), prompts_per_subset=prompts_per_subset)
         .with_changes(
             "pool",
             embedder=embedder,
@@ -218,7 +246,7 @@ def resolve_suite(
             strategies=specs,
             budgets=parse_numbers(budgets, "budget") if budgets is not None else None,
             reuse=parse_numbers(reuse, "reuse interval") if reuse is not None else None,
-            grouping=grouping,
+            grouping=_one_or_more(grouping),
             reuse_mode=parse_names(reuse_mode),
             arms=parse_names(arms),
             timeout_s=select_timeout,

@@ -24,6 +24,7 @@ def sweep(
     config: options.Config = None,
     corpus: options.Corpus = None,
     subsets: options.Subsets = None,
+    prompts_per_subset: options.PromptsPerSubset = None,
     limit: options.Limit = None,
     budgets: options.Budgets = None,
     reuse: options.ReuseFlag = None,
@@ -84,6 +85,7 @@ def sweep(
         strategies=strategies,
         corpus=corpus,
         subsets=subsets,
+        prompts_per_subset=prompts_per_subset,
         budgets=budgets,
         reuse=reuse,
         grouping=reuse_grouping,
@@ -167,7 +169,9 @@ def _show_plan(request: Request) -> None:
         kind = "control" if job.control else "strategy"
         source = job.distribution or "the untouched model"
         console.print(f"{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")
-    console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go")
+    most = "" if plan.exact else " at most"
+    to_go = len(plan.cells) - done
+    console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells{most}, {done} done, {to_go} to go{most}")
     if seconds is None:
         console.print("time: unknown until the model is here")
     else:

@@ -20,6 +20,8 @@ from ttft_bench.registry import SUITES, load
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
 MAX_BUDGET = 10_000
+#: Fewest finetuning seeds with dropout on: the luck of one draw of masks is no result.
+SEEDS_OF_DROPOUT = 3
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ class SelectSpec:
     strategies: tuple[str, ...] = ()
     budgets: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     reuse: tuple[int, ...] = (1, 2)
-    grouping: str = "runs"
+    grouping: str | tuple[str, ...] = "runs"
     reuse_mode: tuple[str, ...] = ("cached",)
     arms: tuple[str, ...] = ("finetune",)
     timeout_s: float = 60.0
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """Every way of grouping, in order."""
+        return self.grouping if isinstance(self.grouping, tuple) else (self.grouping,)
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class FinetuneSpec:
     Attributes:
         lr: learning rate, or a list of them to sweep over.
         long: what becomes of documents beyond ``model.max_tokens``: ``truncate`` them, or one step for every ``chunk``.
+        dropout: finetune with the model's dropout on, its masks drawn from the seed.
+        seeds: finetuning seeds, the run's and the ones after it; None for 1, or with dropout :data:`SEEDS_OF_DROPOUT`.
     """
 
     lr: float | tuple[float, ...] = 5e-5
@@ -108,6 +117,12 @@ class FinetuneSpec:
     batch: int = 1
     long: str = "truncate"
     dropout: bool = False
+    seeds: int | None = None
+
+    @property
+    def n_seeds(self) -> int:
+        """How many finetuning seeds there are."""
+        return self.seeds or (SEEDS_OF_DROPOUT if self.dropout else 1)
 
     @property
     def lrs(self) -> tuple[float, ...]:
@@ -176,11 +191,11 @@ class Suite:
         parse_index(self.pool.index)
         for control in self.controls:
             check_choice(f"pool of control {control.label}", control.pool, POOL_SOURCES)
-        check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISION_CHOICES)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
         check_choice("finetune.long", self.finetune.long, LONG)
         for what, words, choices in (
+            ("select.grouping", self.select.groupings, GROUPINGS),
             ("select.reuse_mode", self.select.reuse_mode, REUSE_MODES),
             ("select.arms", self.select.arms, ARMS),
         ):
@@ -190,6 +205,7 @@ class Suite:
             if not 0 < lr < float("inf"):
                 raise UsageError(f"finetune.lr must be a finite number above 0, got {lr}")
         self.finetune.settings()
+        _check_seeds(self.finetune)
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
 
@@ -201,6 +217,21 @@ class Suite:
         if not section:
             return dataclasses.replace(self, **given)
         return dataclasses.replace(self, **{section: dataclasses.replace(getattr(self, section), **given)})
+
+
+def _check_seeds(finetune: FinetuneSpec) -> None:
+    if finetune.seeds is None:
+        return
+    if finetune.dropout and finetune.seeds < SEEDS_OF_DROPOUT:
+        raise UsageError(
+            f"finetune.seeds must be at least {SEEDS_OF_DROPOUT} where dropout is on, got {finetune.seeds}: "
+            "give more, or leave dropout out"
+        )
+    if not finetune.dropout and finetune.seeds != 1:
+        raise UsageError(
+            f"finetune.seeds = {finetune.seeds} without dropout makes equal rows, since nothing else in finetuning is "
+            "drawn: leave it out, or turn dropout on"
+        )
 
 
 def load_suite(name_or_path: str) -> Suite:
