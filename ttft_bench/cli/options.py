@@ -11,6 +11,7 @@ import typer
 from ttft_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ttft_bench.sweep.parts import Variant
     from ttft_bench.sweep.suite import Suite
 
 Strategies = Annotated[
@@ -18,6 +19,9 @@ Strategies = Annotated[
     typer.Option("--strategies", help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".'),
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
+Variants = Annotated[
+    str | None, typer.Option("--variants", help="Only these variants of a suite that has several, e.g. k50,k200.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
 Corpus = Annotated[
     str | None,
@@ -202,8 +206,13 @@ def resolve_suite(
     long: str | None = None,
     protocol: str | None = None,
     select_timeout: float | None = None,
+    variants: str | None = None,
 ) -> Suite:
-    """Load the suite and apply the flags that were given: flag > suite file > default."""
+    """Load the suite and apply the flags that were given: flag > suite file > default.
+
+    Raises:
+        UsageError: a flag cannot be, sets what the suite varies, or names a variant that it has not.
+    """
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.suite import load_suite
 
@@ -227,12 +236,12 @@ def resolve_suite(
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
     if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
-        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
+        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", answers="")
     if corpus is not None and corpus != base.corpus.source:
         # The suite's subsets are those of its own corpus.
         base = dataclasses.replace(base, corpus=dataclasses.replace(base.corpus, subsets=None))
-    return (
-        base.with_changes("", seed=seed)
+    chosen = (
+        base.with_changes("", seed=seed, variants=_choose(base, parse_names(variants)))
         .with_changes("corpus", source=corpus, subsets=parse_names(subsets), prompts_per_subset=prompts_per_subset)
         .with_changes(
             "pool",
@@ -263,6 +272,31 @@ def resolve_suite(
         )
         .with_changes("score", protocol=protocol)
     )
+    _refuse_varied(base, chosen)
+    return chosen
+
+
+def _choose(suite: Suite, labels: tuple[str, ...] | None) -> tuple[Variant, ...] | None:
+    from ttft_bench.specs import nearest
+
+    known = {variant.label: variant for variant in suite.variants}
+    for label in labels or ():
+        if label not in known:
+            there = ", ".join(known) or "none"
+            raise UsageError(f"suite {suite.name} has no variant {label!r}{nearest(label, known)} (it has: {there})")
+    return tuple(known[label] for label in labels) if labels else None
+
+
+def _refuse_varied(before: Suite, after: Suite) -> None:
+    for variant in after.variants:
+        for section, changes in variant.changes.items():
+            for key in changes:
+                if getattr(getattr(before, section), key) != getattr(getattr(after, section), key):
+                    labels = ",".join(item.label for item in before.variants)
+                    raise UsageError(
+                        f"suite {before.name} varies {section}.{key} itself: leave the flag out, or choose among its "
+                        f"variants with --variants {labels}"
+                    )
 
 
 def default_output(name: str) -> Path:

@@ -17,6 +17,7 @@ from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, 
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
+from ttft_bench.sweep.parts import Published, Variant
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
 MAX_BUDGET = 10_000
@@ -157,11 +158,21 @@ class ScoreSpec:
 
 @dataclass(frozen=True)
 class Suite:
-    """A whole suite; ``name``, ``purpose`` and ``estimate`` (how long it takes) describe it to people."""
+    """A whole suite.
+
+    Attributes:
+        name: also the first part of the default output folder's name.
+        purpose: what it is, for people.
+        answers: the question that its runs answer.
+        seed: of everything that is drawn.
+        controls: strategies that no one proposes, to hold the others against.
+        variants: its runs, where there are several that differ in settings: each has its own folder, cells and rows.
+        published: what others measured by this protocol.
+    """
 
     name: str
     purpose: str = ""
-    estimate: str = ""
+    answers: str = ""
     seed: int = 0
     corpus: CorpusSpec = field(default_factory=CorpusSpec)
     pool: PoolSpec = field(default_factory=PoolSpec)
@@ -170,6 +181,8 @@ class Suite:
     model: ModelSpec = field(default_factory=ModelSpec)
     finetune: FinetuneSpec = field(default_factory=FinetuneSpec)
     score: ScoreSpec = field(default_factory=ScoreSpec)
+    variants: tuple[Variant, ...] = ()
+    published: Published | None = None
 
     def __post_init__(self) -> None:
         for what, value, least in (
@@ -208,6 +221,27 @@ class Suite:
         _check_seeds(self.finetune)
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
+        labels = [variant.label for variant in self.variants]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise UsageError(f"variant {twice} is given twice: each one has a folder of its own")
+        self.runs()  # a setting of a variant that cannot be is told now
+
+    def runs(self) -> tuple[tuple[str, Suite], ...]:
+        """The suite of every variant with its label; the suite itself, without a label, if it has none."""
+        if not self.variants:
+            return (("", self),)
+        return tuple((variant.label, self._varied(variant)) for variant in self.variants)
+
+    def _varied(self, variant: Variant) -> Suite:
+        sections = {
+            section: dataclasses.replace(getattr(self, section), **changes)
+            for section, changes in variant.changes.items()
+        }
+        try:
+            return dataclasses.replace(self, variants=(), **sections)
+        except UsageError as error:
+            raise UsageError(f"variant {variant.label}: {error}") from error
 
     def with_changes(self, section: str, **changes: Any) -> Suite:
         """Replace keys of one section (or top-level keys for section ""); None means unchanged."""
@@ -269,17 +303,41 @@ def read_suite(path: Path) -> Suite:
 def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
     if not isinstance(data, Mapping):
         raise SuiteError(f"{where.rstrip('.')} must be a table")
+    if cls is Variant:
+        return _build_variant(data, where)
     hints = get_type_hints(cls)
-    unknown = [key for key in data if key not in hints]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], hints, 1)
-        hint = f"did you mean {where}{near[0]}?" if near else f"known keys are {', '.join(hints)}"
-        raise SuiteError(f"unknown key {where}{unknown[0]}: {hint}")
+    _refuse_unknown(data, hints, where)
     try:
         return cls(**{key: _convert(hints[key], value, where + key) for key, value in data.items()})
     except TypeError as error:
         missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
         raise SuiteError(f"{where.rstrip('.') or 'suite'} lacks {', '.join(missing) or error}") from error
+
+
+def _build_variant(data: Mapping[str, Any], where: str) -> Variant:
+    """A label, and tables that hold some keys of the suite's own."""
+    sections = {name: hint for name, hint in get_type_hints(Suite).items() if dataclasses.is_dataclass(hint)}
+    _refuse_unknown(data, {"label": str, **sections}, where)
+    if not isinstance(data.get("label"), str):
+        raise SuiteError(f"{where.rstrip('.')} lacks label")
+    changes: dict[str, dict[str, Any]] = {}
+    for section, table in data.items():
+        if section == "label":
+            continue
+        if not isinstance(table, Mapping):
+            raise SuiteError(f"{where}{section} must be a table")
+        hints = get_type_hints(sections[section])
+        _refuse_unknown(table, hints, f"{where}{section}.")
+        changes[section] = {key: _convert(hints[key], value, f"{where}{section}.{key}") for key, value in table.items()}
+    return Variant(data["label"], changes)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    unknown = next((key for key in data if key not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, 1)
+        hint = f"did you mean {where}{near[0]}?" if near else f"known keys are {', '.join(known)}"
+        raise SuiteError(f"unknown key {where}{unknown}: {hint}")
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
