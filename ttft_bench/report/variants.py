@@ -23,7 +23,9 @@ def tell_apart(
     scopes = split_scopes(rows, QUALITY_SCOPE) if manifest.get("variants") else {}
     if len(scopes) < 2:
         return list(rows), controls
-    named = [{**row, "strategy": _named(row.get("strategy"), scope)} for scope, part in scopes.items() for row in part]
+    named: list[Row] = [
+        {**row, "strategy": _named(row.get("strategy"), scope)} for scope, part in scopes.items() for row in part
+    ]
     return named, frozenset(_named(label, scope) for scope in scopes for label in controls)
 
 
