@@ -73,7 +73,8 @@ Lanes = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")]
 EmbedderName = Annotated[
-    str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
+    str | None,
+    typer.Option("--embedder", help="Embedding model: asset, local folder or hub id, hashed-words, shuffled[NAME]."),
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
 PoolSource = Annotated[

@@ -49,7 +49,7 @@ class Plan:
 
 def plan_run(request: Request, reporter: Reporter) -> Plan:
     """Say what a run would do, without embedding, selecting or finetuning anything."""
-    from ttft_bench.corpus.sentence import load_embedder
+    from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.engine.model import model_fingerprint, resolve_device
     from ttft_bench.sweep.prepare import load_suite_corpus, resolve_source, train_hash
 
@@ -61,7 +61,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
         selection, jobs, prompts, picks = stored.identity, stored.jobs, stored.prompts, stored.picks
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
-        embedder = load_embedder(suite.pool.embedder, note=reporter.note).fingerprint
+        embedder = open_embedder(suite.pool.embedder, note=reporter.note).fingerprint
         selection = selection_identity(suite, train_hash(corpus), embedder)
         jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]

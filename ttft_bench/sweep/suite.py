@@ -48,7 +48,8 @@ class PoolSpec:
     """How candidates are found.
 
     Attributes:
-        embedder: asset name, local folder or hub id (``OWNER/NAME[@REVISION]``).
+        embedder: asset name, local folder, hub id (``OWNER/NAME[@REVISION]``), ``hashed-words`` or ``shuffled[NAME]``;
+            see :mod:`ttft_bench.corpus.embedders`.
         k: candidates per prompt; the papers' ablations go from 50 to 1000.
         source: ``embedding`` (the k nearest), ``random`` or ``bm25``; see :mod:`ttft_bench.corpus.sources`.
         index: how the nearest are found: ``flat`` (exact), ``ivf[...]`` or ``hnsw[...]``; see
