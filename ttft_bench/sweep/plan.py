@@ -40,6 +40,7 @@ class Job:
         reuse: reuse intervals it is run at, ascending; without those that cannot change its steps.
         control: whether it is a control rather than a contestant.
         arms: what is done with its picks.
+        nested: whether the picks of a smaller budget begin those of a larger one.
     """
 
     label: str
@@ -50,6 +51,7 @@ class Job:
     reuse: tuple[int, ...]
     control: bool = False
     arms: tuple[str, ...] = ("finetune",)
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,8 @@ def make_jobs(suite: Suite) -> list[Job]:
             spec = repr(selector)
             # Who picks nothing twice never repeats a step: rows with reuse would say what those without it say.
             useful = reuse if selector.repeats or 1 not in reuse else (1,)
-            jobs.append(Job(spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, useful, arms=arms))
+            given = (spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, useful)
+            jobs.append(Job(*given, arms=arms, nested=selector.nested))
     if not jobs:
         raise UsageError("no strategies: give --strategies, e.g. --strategies hullft,sift,knn")
     for control in suite.controls:

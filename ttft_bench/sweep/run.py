@@ -265,6 +265,7 @@ def _from_picks(request: Request) -> _Stored:
             (1,) if control else reuse,
             control,
             picked_arms(request.suite),
+            bool(record.get("nested")),
         )
     if not any(not job.control for job in found.values()):
         there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))
