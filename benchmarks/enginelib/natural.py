@@ -19,6 +19,7 @@ from enginelib.plan import Plan, Row, release, run_prompt
 from enginelib.published import LENGTH, PublishedLoop
 from enginelib.shapes import Shape, build, sequences
 from enginelib.timing import seconds
+from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import LanguageModel, load_model
 from ttft_bench.engine.schedule import Step, build_schedule
@@ -62,12 +63,12 @@ def _read_text(plan: Plan, shape: Shape) -> tuple[LanguageModel | None, list[Pro
         from ttft_bench.sweep.suite import load_suite
 
         suite = load_suite("quick")
-        prepared = prepare(suite, limit=None, sources=("nearest",), note=plan.note)
+        prepared = prepare(suite, limit=None, sources=(EMBEDDING,), note=plan.note)
         name = _REAL[shape.name]
         model = load_model(resolve_source(name, plan.note), name=name, device="cpu", precision="fp32")
     except (TtftBenchError, ImportError, OSError) as error:
         return None, [], str(error).splitlines()[0]
-    pools, corpus = prepared.pools["nearest"].pools, prepared.corpus
+    pools, corpus = prepared.pools[EMBEDDING].pools, prepared.corpus
     every = max(1, len(corpus.prompts) // _PROMPTS)
     prompts = [
         Prompt(

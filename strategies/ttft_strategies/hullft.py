@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ttft_bench.errors import UsageError
 from ttft_bench.selector import Problem, Selection, Selector
@@ -18,6 +19,21 @@ from ttft_strategies._simplex import SOLVERS, Program, Solution, upper_bound
 #: Beyond these nothing is gained, and arithmetic fails.
 MOST_STEPS = 10**9
 LARGEST_RIDGE = 1e6
+
+
+def _in_rounds(positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every item once in the order given, then those that are left a second time, and so on."""
+    starts = np.flatnonzero(np.r_[True, positions[1:] != positions[:-1]])
+    turn = np.arange(len(positions)) - np.repeat(starts, np.diff(np.r_[starts, len(positions)]))
+    return positions[np.argsort(turn, kind="stable")]
+
+
+#: From positions by descending weight, repeats consecutive, to the order of training.
+ORDERS: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
+    "heaviest": lambda positions: positions,
+    "lightest": lambda positions: positions[::-1].copy(),
+    "rounds": _in_rounds,
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,6 +64,8 @@ class HullFT(Selector):
             the support; small cases), or published.
         cap: largest number of steps on one item; 0 for no cap.
         ridge: weight of ``||w||^2``; it spreads the weights.
+        order: of the steps, repeats of an item together: heaviest weight first (as published) or lightest first; or
+            rounds, which takes every item once before any a second time, so that no gradient can be reused.
         project: number of principal components of the pool in which to select; 0 for the embedding space
             itself. ``objective`` and ``gap`` are those of the embedding space all the same.
     """
@@ -60,10 +78,12 @@ class HullFT(Selector):
     cap: int = 0
     ridge: float = 0.0
     project: int = 0
+    order: str = "heaviest"
 
     def __post_init__(self) -> None:
         check_choice("solver", self.solver, SOLVERS)
         check_choice("integerize", self.integerize, RULES)
+        check_choice("order", self.order, ORDERS)
         if not 1 <= self.max_iter <= MOST_STEPS:
             raise ValueError(f"max_iter must be between 1 and {MOST_STEPS:,}, got {self.max_iter}")
         if self.ridge > LARGEST_RIDGE:
@@ -87,6 +107,7 @@ class HullFT(Selector):
             "support": float(len(support_of(solution.weights))),
         }
         positions = integerize(used, solution.weights, problem.budget, self.integerize, self.cap, self.ridge)
+        positions = ORDERS[self.order](positions)
         if self.project:
             diagnostics |= {"projected_objective": solution.objective, "projected_gap": solution.gap}
             objective, gap = Program(gram, upper, self.ridge).certify(solution.weights)
@@ -103,7 +124,7 @@ class HullFT(Selector):
     def select_many(
         self, problems: Sequence[Problem], rngs: Sequence[np.random.Generator], *, device: str | None = None
     ) -> list[Selection]:
-        """Answer many prompts in batches: vanilla solver and geometry rounding without cap, ridge or projection.
+        """Answer many prompts in batches: vanilla solver, geometry, usual order, no cap, ridge or projection.
 
         Args:
             problems: of any shapes.
@@ -113,7 +134,8 @@ class HullFT(Selector):
         Raises:
             UsageError: torch cannot use the device, or these parameters have no batched form to put on it.
         """
-        if (self.solver, self.integerize) != ("vanilla", "geometry") or self.cap or self.ridge or self.project:
+        plain = (self.solver, self.integerize, self.order) == ("vanilla", "geometry", "heaviest")
+        if not plain or self.cap or self.ridge or self.project:
             if device is not None:
                 raise UsageError(f"{self!r} has no batched form for device {device!r}: leave the device out")
             return super().select_many(problems, rngs)

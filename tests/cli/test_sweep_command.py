@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -57,8 +58,35 @@ def test_flags_of_the_engine(invoke, tiny, tmp_path):
 def test_dry_run_prints_the_plan_and_writes_nothing(invoke, tiny, tmp_path):
     result = invoke("sweep", "--config", tiny, "-o", "run", "--dry-run", "--device", "cpu")
     assert result.code == 0, result.err
-    assert "2 prompts, 18 cells, 0 done, 18 to go" in result.out and "time: about" in result.out
+    assert "2 prompts, 14 cells at most, 0 done, 14 to go at most" in result.out and "time: about" in result.out
+    assert "strategy knn (ttft-bench 0.1.0): budgets 1,2; reuse 1; 4 cells" in result.out, "it picks nothing twice"
     assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_of_a_finished_run_has_nothing_to_go(invoke, tiny):
+    command = ("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
+    assert invoke(*command).code == 0
+    assert re.search(r"2 prompts, (\d+) cells, \1 done, 0 to go\n", invoke(*command, "--dry-run").out)
+    assert invoke("select", "--config", tiny, "-o", "picks").code == 0
+    stored = invoke("sweep", "--config", tiny, "--picks", "picks", "-o", "run", "--device", "cpu", "--dry-run")
+    assert re.search(r"2 prompts, (\d+) cells, \1 done, 0 to go\n", stored.out)
+    other = invoke(*command, "--dry-run", "--pool-k", "9")
+    assert other.code == 2 and "pool_k was 20, now 9" in other.err, "told before the sweep would refuse"
+
+
+def test_prompts_per_subset_replaces_what_the_suite_says(invoke, tiny):
+    flags = ("--prompts-per-subset", "2", "--strategies", "knn", "--budgets", "1", "--reuse", "1")
+    result = invoke("sweep", "--config", tiny, "-o", "run", "--dry-run", "--device", "cpu", *flags)
+    assert "4 prompts, 6 cells" not in result.out and "4 prompts, 8 cells, 0 done, 8 to go" in result.out, result.out
+
+
+def test_subsets_of_a_suite_go_with_its_corpus(invoke, tiny, tiny_corpus_file, tmp_path):
+    tiny.write_text(tiny.read_text().replace("prompts_per_subset = 1", 'prompts_per_subset = 1\nsubsets = ["greek"]'))
+    mine = tmp_path / "mine.jsonl"
+    mine.write_bytes(tiny_corpus_file.read_bytes())
+    command = ("sweep", "--config", tiny, "-o", "run", "--dry-run", "--device", "cpu")
+    assert "1 prompts" in invoke(*command).out
+    assert "2 prompts" in invoke(*command, "--corpus", str(mine)).out
 
 
 def test_select_then_sweep_from_the_picks(invoke, tiny, tmp_path):

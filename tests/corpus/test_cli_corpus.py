@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from fake_embedder import HashingEmbedder
 from ttft_bench.cli.corpus import app
-from ttft_bench.corpus import embed
+from ttft_bench.corpus import embedders
 
 HOSTILE = "evil\x1b[2J\x1b]0;owned\x07 \x9b31m \x7f \u202e [bold red]markup[/]"
 
@@ -17,7 +17,7 @@ HOSTILE = "evil\x1b[2J\x1b]0;owned\x07 \x9b31m \x7f \u202e [bold red]markup[/]"
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A corpus file with escape sequences wherever a document can carry them."""
     monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(embed, "load_embedder", lambda *_, **__: HashingEmbedder())
+    monkeypatch.setattr(embedders, "open_embedder", lambda *_, **__: HashingEmbedder())
     texts = {
         "woods": [f"oak {number} of the woods, {number * 31} years old" for number in range(12)],
         "fields": [f"elm {number} of the fields, {number * 17} years old" for number in range(12)],

@@ -136,3 +136,16 @@ def test_unknown_words_and_negative_figures_are_refused(wrong: dict[str, Any]) -
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         HullFT(**wrong)  # type: ignore[arg-type]
+
+
+def test_order_moves_steps_and_changes_no_count() -> None:
+    problem = _problem(20)
+    picks = {order: HullFT(order=order).select(problem, RNG).positions for order in ("heaviest", "lightest", "rounds")}
+    assert np.array_equal(picks["lightest"], picks["heaviest"][::-1])
+    items, counts = np.unique(picks["heaviest"], return_counts=True)
+    assert counts.max() > 1, "without repeats there is nothing to order"
+    rounds = picks["rounds"]
+    assert np.array_equal(np.sort(rounds), np.sort(picks["heaviest"]))
+    for turn in range(1, counts.max() + 1):
+        begin = int(np.minimum(counts, turn - 1).sum())
+        assert set(rounds[begin : int(np.minimum(counts, turn).sum())]) == set(items[counts >= turn])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ttft_bench.engine.schedule import Step
@@ -92,6 +94,24 @@ def test_cell_ids_change_with_what_matters_only():
     assert base not in {cells[0].cell_id for cells in others}
 
 
+def test_every_way_of_grouping_is_an_axis():
+    cells = make_cells(["p"], [job("a", (1,), (1, 2))], ("runs", "global"), {}, modes=("cached", "skip"))
+    settings = {(cell.reuse.interval, cell.reuse.grouping, cell.reuse.mode) for cell in cells}
+    assert len(cells) == len(settings) == len({cell.cell_id for cell in cells}) == 5, "off is off"
+    alone = make_cells(["p"], [job("a", (1,), (1, 2))], "runs", {})
+    assert {cell.cell_id for cell in alone} < {cell.cell_id for cell in cells}, "ids stay those of earlier runs"
+
+
+def test_seeds_are_runs_of_their_own_and_the_first_keeps_its_id():
+    one, two = (make_cells(["p"], [job("a", (1, 2), (1,))], "runs", {}, seeds=seeds) for seeds in (1, 2))
+    assert {cell.cell_id for cell in one} == {cell.cell_id for cell in two if cell.seed == 0}
+    assert len({cell.cell_id for cell in two}) == 4
+    tasks = make_tasks(two, {("p", "a", 1): [1], ("p", "a", 2): [1, 2]})
+    assert sorted((task.seed, len(task.steps)) for task in tasks) == [(0, 2), (1, 2)]
+    untrained = dataclasses.replace(job("a", (1,), (1,)), arms=("in-context",))
+    assert len(make_cells(["p"], [untrained], "runs", {}, seeds=3)) == 1
+
+
 def suite(*strategies, controls=()):
     return Suite("s", select=SelectSpec(strategies=strategies, budgets=(4, 2, 2), reuse=(2, 1)), controls=controls)
 
@@ -100,6 +120,7 @@ def test_jobs_are_canonical_and_sorted():
     jobs = make_jobs(suite("sift[lam=0.2]", "hullft[max_iter=9]", controls=(ControlSpec("ctl", "random", "random"),)))
     assert [j.label for j in jobs] == ["sift", "hullft[max_iter=9]", "ctl"]
     assert jobs[0].budgets == (2, 4) and jobs[0].reuse == (1, 2)
+    assert [j.reuse for j in make_jobs(suite("knn", "knn-repeat"))] == [(1,), (1, 2)], "knn picks nothing twice"
     control = jobs[2]
     assert (control.control, control.spec, control.pool, control.budgets, control.reuse) == (
         True,

@@ -39,6 +39,9 @@ def test_a_file_overrides_defaults_and_takes_its_name_from_the_file(tmp_path):
         ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npol = 'r'", r"unknown key controls\[0\]\.pol: did you mean"),
         ("[pool]\nsource = 'bm52'", r"pool\.source must be one of embedding, random, bm25"),
         ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npool = 'far'", "pool of control x must be one of"),
+        ("[select]\ngrouping = ['runs', 'both']", r"select\.grouping must be one of runs, global"),
+        ("[finetune]\ndropout = true\nseeds = 2", "at least 3 where dropout is on, got 2"),
+        ("[finetune]\nseeds = 2", "without dropout makes equal rows"),
         ("corpus = 3", "corpus must be a table"),
         ("= broken", "cannot be read as TOML"),
     ],
@@ -48,6 +51,12 @@ def test_bad_suite_files_are_named_with_the_key(tmp_path, text, message):
         load_suite(write(tmp_path, text))
     assert "mine.toml" in str(error.value)
     assert error.value.exit_code == 2
+
+
+def test_dropout_brings_three_seeds(tmp_path):
+    assert load_suite(write(tmp_path, "[finetune]\ndropout = true")).finetune.n_seeds == 3
+    assert load_suite(write(tmp_path, "[finetune]\ndropout = true\nseeds = 5")).finetune.n_seeds == 5
+    assert load_suite(write(tmp_path, "")).finetune.n_seeds == 1
 
 
 def test_missing_file_and_unknown_name(tmp_path):

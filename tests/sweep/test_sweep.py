@@ -18,7 +18,7 @@ from ttft_bench.sweep import store
 from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
-from ttft_bench.sweep.suite import ControlSpec, CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
+from ttft_bench.sweep.suite import ControlSpec, CorpusSpec, FinetuneSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 QUALITY = ("bpb_before", "bpb_after", "bytes_scored", "steps", "fresh_steps", "document_ids", "residual")
 
@@ -376,3 +376,22 @@ def test_nothing_but_the_selected_seeds_decides(suite, tmp_path):
     torch.manual_seed(999)
     sweep(suite, tmp_path / "b", limit=1)
     assert quality(store.load_run(tmp_path / "a").rows) == quality(store.load_run(tmp_path / "b").rows)
+
+
+def test_dropout_is_finetuned_with_three_seeds_that_rows_name(suite, tmp_path):
+    small = dataclasses.replace(
+        suite,
+        select=SelectSpec(("hullft",), budgets=(2,), reuse=(1,)),
+        corpus=dataclasses.replace(suite.corpus, prompts_per_subset=1),
+        controls=(),
+        finetune=FinetuneSpec(dropout=True, lr=1e-3),
+        seed=5,
+    )
+    run_sweep(Request(small, tmp_path / "run", device="cpu"), Log())
+    rows = store.load_run(tmp_path / "run").rows
+    by_seed = {row["seed"]: row["bpb_after"] for row in rows if row["subset"] == rows[0]["subset"]}
+    assert set(by_seed) == {5, 6, 7} and len(set(by_seed.values())) == 3
+    assert all("dropout=on" in row["optimizer"] for row in rows)
+    assert {cell.cell_id for cell in plan_run(Request(small, tmp_path / "run"), Log()).cells} == {
+        row["cell_id"] for row in rows
+    }

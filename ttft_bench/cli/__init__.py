@@ -20,6 +20,7 @@ import ttft_bench.cli.schema as schema_command
 import ttft_bench.cli.select as select_command
 import ttft_bench.cli.statistics as statistics_command
 import ttft_bench.cli.strategies as strategies_command
+import ttft_bench.cli.suites as suites_command
 import ttft_bench.cli.sweep as sweep_command
 import ttft_bench.cli.verify as verify_command
 from ttft_bench.cli.console import stderr
@@ -49,6 +50,7 @@ app.command("verify")(verify_command.verify)
 app.command("check")(check_command.check)
 app.command("schema")(schema_command.schema)
 app.command("strategies")(strategies_command.strategies)
+app.command("suites")(suites_command.suites)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")
 

@@ -47,7 +47,7 @@ def build(
 ) -> None:
     """Fetch, read, embed and index a corpus, and find every prompt's candidates. Again is instant."""
     from ttft_bench.assets import cache_dir
-    from ttft_bench.corpus.embed import load_embedder
+    from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.corpus.pools import build_pools
 
     start = time.perf_counter()
@@ -56,7 +56,7 @@ def build(
         work = _Work(reporter)
         pools = build_pools(
             corpus,
-            lambda: load_embedder(embedder, device, reporter.note),
+            lambda: open_embedder(embedder, device, reporter.note),
             k=k,
             index=index,
             cache=cache_dir(),
@@ -136,11 +136,12 @@ def search(
     """Find the training documents nearest to a text."""
     from ttft_bench.assets import cache_dir
     from ttft_bench.corpus.approximate import open_any_index
-    from ttft_bench.corpus.embed import load_embedder, unit_rows
+    from ttft_bench.corpus.embed import unit_rows
+    from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.corpus.vectors import embed_training
 
     loaded = load(corpus, subsets, train_per_subset, prompts_per_subset, seed)
-    model = load_embedder(embedder, device, note)
+    model = open_embedder(embedder, device, note)
     with ConsoleReporter() as reporter:
         matrix = embed_training(
             loaded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from ttft_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ttft_bench.sweep.parts import Variant
     from ttft_bench.sweep.suite import Suite
 
 Strategies = Annotated[
@@ -17,6 +19,9 @@ Strategies = Annotated[
     typer.Option("--strategies", help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".'),
 ]
 SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
+Variants = Annotated[
+    str | None, typer.Option("--variants", help="Only these variants of a suite that has several, e.g. k50,k200.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
 Corpus = Annotated[
     str | None,
@@ -25,12 +30,15 @@ Corpus = Annotated[
     ),
 ]
 Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
+PromptsPerSubset = Annotated[
+    int | None, typer.Option("--prompts-per-subset", min=1, help="Prompts per subset. [as the suite says]")
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
 Budgets = Annotated[str | None, typer.Option("--budgets", help="Training steps per prompt, e.g. 1,5,10-20.")]
 ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
 Grouping = Annotated[
     str | None,
-    typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together)."),
+    typer.Option("--reuse-grouping", help="runs (keep the order), global (equal items together), or both."),
 ]
 ReuseMode = Annotated[
     str | None,
@@ -65,7 +73,8 @@ Lanes = Annotated[
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")]
 EmbedderName = Annotated[
-    str | None, typer.Option("--embedder", help="Embedding model: asset name, local folder or hub id.")
+    str | None,
+    typer.Option("--embedder", help="Embedding model: asset, local folder or hub id, hashed-words, shuffled[NAME]."),
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
 PoolSource = Annotated[
@@ -163,6 +172,12 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
+def _one_or_more(text: str | None) -> str | tuple[str, ...] | None:
+    """One name as itself, several as a tuple."""
+    names = parse_names(text)
+    return text if names is None or len(names) < 2 else names
+
+
 def resolve_suite(
     suite: str,
     config: Path | None,
@@ -170,6 +185,7 @@ def resolve_suite(
     strategies: str | None = None,
     corpus: str | None = None,
     subsets: str | None = None,
+    prompts_per_subset: int | None = None,
     budgets: str | None = None,
     reuse: str | None = None,
     grouping: str | None = None,
@@ -191,21 +207,43 @@ def resolve_suite(
     long: str | None = None,
     protocol: str | None = None,
     select_timeout: float | None = None,
+    variants: str | None = None,
 ) -> Suite:
-    """Load the suite and apply the flags that were given: flag > suite file > default."""
+    """Load the suite and apply the flags that were given: flag > suite file > default.
+
+    Raises:
+        UsageError: a flag cannot be, sets what the suite varies, or names a variant that it has not.
+    """
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.suite import load_suite
 
     specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
     base = load_suite(str(config) if config is not None else suite)
-    shape = (corpus, subsets, budgets, reuse, grouping, model, embedder, pool_k, max_tokens, precision, lr, protocol)
+    shape = (
+        corpus,
+        subsets,
+        prompts_per_subset,
+        budgets,
+        reuse,
+        grouping,
+        model,
+        embedder,
+        pool_k,
+        max_tokens,
+        precision,
+        lr,
+        protocol,
+    )
     training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
     if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
         # What the suite says of itself no longer holds.
-        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", estimate="")
-    return (
-        base.with_changes("", seed=seed)
-        .with_changes("corpus", source=corpus, subsets=parse_names(subsets))
+        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", answers="")
+    if corpus is not None and corpus != base.corpus.source:
+        # The suite's subsets are those of its own corpus.
+        base = dataclasses.replace(base, corpus=dataclasses.replace(base.corpus, subsets=None))
+    chosen = (
+        base.with_changes("", seed=seed, variants=_choose(base, parse_names(variants)))
+        .with_changes("corpus", source=corpus, subsets=parse_names(subsets), prompts_per_subset=prompts_per_subset)
         .with_changes(
             "pool",
             embedder=embedder,
@@ -218,7 +256,7 @@ def resolve_suite(
             strategies=specs,
             budgets=parse_numbers(budgets, "budget") if budgets is not None else None,
             reuse=parse_numbers(reuse, "reuse interval") if reuse is not None else None,
-            grouping=grouping,
+            grouping=_one_or_more(grouping),
             reuse_mode=parse_names(reuse_mode),
             arms=parse_names(arms),
             timeout_s=select_timeout,
@@ -235,6 +273,31 @@ def resolve_suite(
         )
         .with_changes("score", protocol=protocol)
     )
+    _refuse_varied(base, chosen)
+    return chosen
+
+
+def _choose(suite: Suite, labels: tuple[str, ...] | None) -> tuple[Variant, ...] | None:
+    from ttft_bench.specs import nearest
+
+    known = {variant.label: variant for variant in suite.variants}
+    for label in labels or ():
+        if label not in known:
+            there = ", ".join(known) or "none"
+            raise UsageError(f"suite {suite.name} has no variant {label!r}{nearest(label, known)} (it has: {there})")
+    return tuple(known[label] for label in labels) if labels else None
+
+
+def _refuse_varied(before: Suite, after: Suite) -> None:
+    for variant in after.variants:
+        for section, changes in variant.changes.items():
+            for key in changes:
+                if getattr(getattr(before, section), key) != getattr(getattr(after, section), key):
+                    labels = ",".join(item.label for item in before.variants)
+                    raise UsageError(
+                        f"suite {before.name} varies {section}.{key} itself: leave the flag out, or choose among its "
+                        f"variants with --variants {labels}"
+                    )
 
 
 def default_output(name: str) -> Path:

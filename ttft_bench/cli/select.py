@@ -16,8 +16,10 @@ def select(
     strategies: options.Strategies = None,
     suite: options.SuiteName = "quick",
     config: options.Config = None,
+    variants: options.Variants = None,
     corpus: options.Corpus = None,
     subsets: options.Subsets = None,
+    prompts_per_subset: options.PromptsPerSubset = None,
     limit: options.Limit = None,
     budgets: options.Budgets = None,
     seed: options.Seed = None,
@@ -37,6 +39,7 @@ def select(
     """
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_selection
+    from ttft_bench.sweep.variants import run_all
 
     resolved = options.resolve_suite(
         suite,
@@ -44,6 +47,7 @@ def select(
         strategies=strategies,
         corpus=corpus,
         subsets=subsets,
+        prompts_per_subset=prompts_per_subset,
         budgets=budgets,
         seed=seed,
         model=model,
@@ -54,11 +58,12 @@ def select(
         max_tokens=max_tokens,
         protocol=protocol,
         select_timeout=select_timeout,
+        variants=variants,
     )
     folder = output or options.default_output(f"{resolved.name}_picks")
     with ConsoleReporter() as reporter:
         try:
-            outcome = run_selection(Request(resolved, folder, limit, argv=tuple(sys.argv[1:])), reporter)
+            outcome = run_all(run_selection, Request(resolved, folder, limit, argv=tuple(sys.argv[1:])), reporter)
         except KeyboardInterrupt:
             reporter.note(f"interrupted; picks made so far are kept in {folder}")
             raise typer.Exit(EXIT_INTERRUPTED) from None

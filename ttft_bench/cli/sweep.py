@@ -16,14 +16,17 @@ from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from ttft_bench.sweep.request import Request
+    from ttft_bench.sweep.run import Plan
 
 
 def sweep(
     strategies: options.Strategies = None,
     suite: options.SuiteName = "quick",
     config: options.Config = None,
+    variants: options.Variants = None,
     corpus: options.Corpus = None,
     subsets: options.Subsets = None,
+    prompts_per_subset: options.PromptsPerSubset = None,
     limit: options.Limit = None,
     budgets: options.Budgets = None,
     reuse: options.ReuseFlag = None,
@@ -66,6 +69,7 @@ def sweep(
     """
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_sweep
+    from ttft_bench.sweep.variants import run_all
 
     fixed = {
         "--corpus": corpus,
@@ -84,6 +88,7 @@ def sweep(
         strategies=strategies,
         corpus=corpus,
         subsets=subsets,
+        prompts_per_subset=prompts_per_subset,
         budgets=budgets,
         reuse=reuse,
         grouping=reuse_grouping,
@@ -105,6 +110,7 @@ def sweep(
         long=long,
         protocol=protocol,
         select_timeout=select_timeout,
+        variants=variants,
     )
     folder = output or options.default_output(resolved.name)
     request = Request(resolved, folder, limit, device, picks, tuple(sys.argv[1:]), backend, lanes)
@@ -114,7 +120,7 @@ def sweep(
     with ConsoleReporter() as reporter:
         reporter.note(_first_line(request))
         try:
-            outcome = run_sweep(request, reporter)
+            outcome = run_all(run_sweep, request, reporter, merge=True)
         except KeyboardInterrupt:
             reporter.note(f"interrupted; everything finished is kept. To go on: {_command(folder)}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -129,8 +135,8 @@ def _first_line(request: Request) -> str:
     strategies = ", ".join(suite.select.strategies) if suite.select.strategies else "stored picks"
     budgets = ",".join(map(str, suite.select.budgets))
     reuse = ",".join(map(str, suite.select.reuse))
-    estimate = f" ({suite.estimate})" if suite.estimate else ""
-    return f"suite {suite.name}: {strategies}; budgets {budgets}; reuse {reuse}; into {request.folder}{estimate}"
+    labels = f" as {', '.join(variant.label for variant in suite.variants)}" if suite.variants else ""
+    return f"suite {suite.name}{labels}: {strategies}; budgets {budgets}; reuse {reuse}; into {request.folder}"
 
 
 def _command(folder: Path) -> str:
@@ -155,21 +161,33 @@ def _report(folder: Path) -> None:
 def _show_plan(request: Request) -> None:
     from ttft_bench.sweep.estimate import estimate_seconds
     from ttft_bench.sweep.run import plan_run
+    from ttft_bench.sweep.variants import requests
 
+    console = stdout()
     with ConsoleReporter() as reporter:
-        plan = plan_run(request, reporter)
-        seconds = estimate_seconds(plan, request)
-    done = sum(cell.cell_id in plan.done for cell in plan.cells)
+        found = [(label, one, plan_run(one, reporter)) for label, one in requests(request)]
+        estimates = [estimate_seconds(plan, one) for _, one, plan in found]
+    for label, _, plan in found:
+        _show_jobs(f"{label}: " if label else "", plan)
+    plans = [plan for _, _, plan in found]
+    cells = sum(len(plan.cells) for plan in plans)
+    done = sum(cell.cell_id in plan.done for plan in plans for cell in plan.cells)
+    most = "" if all(plan.exact for plan in plans) else " at most"
+    prompts = max(plan.n_prompts for plan in plans)
+    console.print(f"{prompts} prompts, {cells} cells{most}, {done} done, {cells - done} to go{most}")
+    known = [seconds for seconds in estimates if seconds is not None]
+    if len(known) < len(estimates):
+        console.print("time: unknown until the model is here")
+    else:
+        console.print(f"time: about {sum(known) / 60:.1f} min of finetuning at most, on this machine")
+    console.print(f"into {request.folder}")
+
+
+def _show_jobs(prefix: str, plan: Plan) -> None:
     console = stdout()
     for job in plan.jobs:
         budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
         cells = sum(cell.job == job for cell in plan.cells)
         kind = "control" if job.control else "strategy"
         source = job.distribution or "the untouched model"
-        console.print(f"{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")
-    console.print(f"{plan.n_prompts} prompts, {len(plan.cells)} cells, {done} done, {len(plan.cells) - done} to go")
-    if seconds is None:
-        console.print("time: unknown until the model is here")
-    else:
-        console.print(f"time: about {seconds / 60:.1f} min of finetuning at most, on this machine")
-    console.print(f"into {request.folder}")
+        console.print(f"{prefix}{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")

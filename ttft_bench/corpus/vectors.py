@@ -20,7 +20,9 @@ from ttft_bench.corpus.cachefiles import (
 )
 from ttft_bench.corpus.documents import Corpus
 from ttft_bench.corpus.embed import Embedder, OnProgress, batches, embed_texts, open_matrix, unit_rows
+from ttft_bench.corpus.embedders import Shuffled
 from ttft_bench.corpus.stored import StoredDocuments
+from ttft_bench.errors import UsageError
 
 #: Documents that are embedded between two files of finished work.
 BLOCK = 2_000
@@ -45,9 +47,12 @@ def embed_training(
 
     Raises:
         EmbeddingError: a vector is not finite, has no direction, or has the wrong shape.
+        UsageError: the control with shuffled embeddings is asked of documents on disk.
         StorageError: the cache cannot be written.
     """
     documents = corpus.train
+    if isinstance(embedder, Shuffled):
+        return _dealt_out(corpus, embedder, cache, on_progress, note)
     if cache is None or not isinstance(documents, StoredDocuments):
         return embed_texts([document.text for document in documents], embedder, cache, on_progress, note=note)
     path = cache / "embeddings" / embedder.fingerprint / f"matrix-stored-{digest(documents.digest)}.npy"
@@ -63,6 +68,20 @@ def embed_training(
                     discard(part)
     assert matrix is not None
     return matrix
+
+
+def _dealt_out(
+    corpus: Corpus, embedder: Shuffled, cache: Path | None, on_progress: OnProgress | None, note: Note
+) -> NDArray[np.float32]:
+    if isinstance(corpus.train, StoredDocuments):
+        raise UsageError(
+            f"embedder {embedder.name} holds all vectors in memory, which is not done for a corpus on disk: "
+            "use another corpus for this control"
+        )
+    matrix = embed_training(corpus, embedder.base, cache, on_progress, note=note)
+    dealt: NDArray[np.float32] = matrix[embedder.deal(len(matrix))]
+    dealt.flags.writeable = False
+    return dealt
 
 
 def _embed_blocks(

@@ -65,6 +65,7 @@ def _write(run: Run, html: bool) -> Report:
     from ttft_bench.report.analysis import analyse
     from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files, draw_inline
+    from ttft_bench.report.published import beside_published, published_markdown
     from ttft_bench.report.summary import notes, summarise
     from ttft_bench.report.table import build_table
 
@@ -72,7 +73,9 @@ def _write(run: Run, html: bool) -> Report:
     told = (*(printable(warning) for warning in run.warnings), *notes(analysis))
     summary = summarise(analysis)
     contents = {f"figures/{name}": content for name, content in draw_files(analysis).items()}
-    contents["README.md"] = build_markdown(analysis, run.manifest, summary, told).encode("utf-8")
+    page = build_markdown(analysis, run.manifest, summary, told)
+    beside = published_markdown(beside_published(run.rows, run.manifest))
+    contents["README.md"] = (f"{page}\n{beside.rstrip()}\n" if beside else page).encode("utf-8")
     if html:
         from ttft_bench.report.html import build_html
 

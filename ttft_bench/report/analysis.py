@@ -20,6 +20,7 @@ from ttft_bench.report.stats import (
     per_prompt_quality,
     settle,
 )
+from ttft_bench.report.variants import tell_apart
 
 #: Finetuning on random corpus documents: what any finetuning gives, chosen or not.
 RANDOM_CONTROL = "random-corpus"
@@ -133,8 +134,7 @@ class Analysis:
 
 def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
     """Compute the analysis of result rows; every key of the manifest is optional."""
-    rows = settle(rows)
-    controls = control_labels(manifest)
+    rows, controls = tell_apart(settle(rows), manifest, control_labels(manifest))
     groups = aggregate(rows, controls)
     prompts = frozenset(str(row.get("prompt_id")) for row in rows)
     comparable = _comparable(groups, prompts)
@@ -148,7 +148,7 @@ def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
         frontier=tuple(group_frontier(comparable)),
         failures=_incidents([row for row in rows if not is_measured(row)]),
         remarks=_incidents([row for row in rows if is_measured(row) and row.get("reason")]),
-        mixed=_mixed(rows),
+        mixed={} if manifest.get("variants") else _mixed(rows),
         n_rows=len(rows),
     )
 

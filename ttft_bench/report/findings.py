@@ -28,6 +28,7 @@ from ttft_bench.report.paired.at_time import line_label
 from ttft_bench.report.paired.compare import partner_of
 from ttft_bench.report.paired.prompts import by_setting
 from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, timed_alike
+from ttft_bench.report.published import PublishedTable, beside_published
 from ttft_bench.report.questions import (
     Falsifier,
     Finding,
@@ -76,12 +77,13 @@ class Scope:
 
 @dataclass(frozen=True)
 class Findings:
-    """A run in figures and answers."""
+    """A run in figures and answers; ``published`` holds what the suite says that others found, beside its own."""
 
     by: By
     scopes: tuple[Scope, ...]
     falsifiers: tuple[Finding, ...]
     warnings: tuple[str, ...] = ()
+    published: tuple[PublishedTable, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, outcomes as words."""
@@ -156,7 +158,8 @@ def find_in(
         _scope(name, part, shuffled, by, chosen, times_s, controls)
         for name, part in split_scopes(true, columns).items()
     )
-    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(warnings))
+    published = beside_published(true, manifest)
+    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(warnings), published)
 
 
 def usual_reference(rows: Sequence[Row], manifest: Mapping[str, Any], controls: frozenset[str]) -> str:

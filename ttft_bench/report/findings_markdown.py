@@ -12,6 +12,7 @@ from ttft_bench.report.paired.markdown import (
     summary_lines,
     time_lines,
 )
+from ttft_bench.report.published import published_markdown
 from ttft_bench.report.questions.markdown import finding_lines, residual_lines, worth_lines
 
 
@@ -21,6 +22,8 @@ def findings_markdown(findings: Findings) -> str:
     lines += [f"- {plain(warning)}" for warning in findings.warnings]
     for scope in findings.scopes:
         lines += _scope_lines(scope)
+    if findings.published:
+        lines += [published_markdown(findings.published)]
     if findings.falsifiers:
         lines += ["## What would falsify the claims?", "", *finding_lines(findings.falsifiers)]
     return "\n".join(lines).rstrip() + "\n"

@@ -17,25 +17,23 @@ _EFFICIENCY = {"cpu": 0.6, "cuda": 0.1, "mps": 0.1}
 
 
 def estimate_seconds(plan: Plan, request: Request) -> float | None:
-    """Seconds of finetuning still to do, at most (shared schedules and short documents make it less).
+    """Seconds of finetuning still to do, at most (what strategies pick alike makes it less).
 
     Returns:
         None if the model is not on this machine, so that its size is unknown.
     """
     from ttft_bench import assets
     from ttft_bench.engine.model import resolve_device
+    from ttft_bench.sweep.cost import count_steps, mean_tokens
 
     name = request.suite.model.name
     folder = Path(assets.path(name)) if name in assets.catalogue() else Path(name)
     if not folder.is_dir():
         return None
     device = resolve_device(request.device)
-    operations = _OPERATIONS_PER_WEIGHT * count_weights(folder) * request.suite.model.max_tokens
+    operations = _OPERATIONS_PER_WEIGHT * count_weights(folder) * mean_tokens(request.suite)
     per_step = operations / (_EFFICIENCY[device.type] * matrix_rate(device.type))
-    todo = [cell for cell in plan.cells if cell.cell_id not in plan.done and cell.trains]
-    runs = {(cell.prompt_id, cell.job.label, cell.budget, cell.reuse, cell.lr): cell.budget for cell in todo}
-    steps = sum(runs.values())
-    return per_step * steps
+    return per_step * count_steps([cell for cell in plan.cells if cell.cell_id not in plan.done])
 
 
 def count_weights(folder: Path) -> int:

@@ -87,6 +87,17 @@ def merge_runs(paths: Sequence[Path], output: Path) -> Merged:
         raise UsageError(f"run {twice} is given twice: name each one once")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is not empty: give another --output, so that no run is overwritten")
+    return write_merge(paths, output)
+
+
+def write_merge(paths: Sequence[Path], output: Path, **facts: Any) -> Merged:
+    """Merge run folders into a folder; what an earlier merge wrote there is replaced.
+
+    Args:
+        paths: run folders; of conflicting cells the first one's stay.
+        output: the folder.
+        facts: further entries of its manifest.
+    """
     runs = [store.load_run(path) for path in paths]
     labels = _labels(paths)
     kept: dict[str, tuple[str, dict[str, Any]]] = {}
@@ -109,12 +120,14 @@ def merge_runs(paths: Sequence[Path], output: Path) -> Merged:
             else:
                 repeated += 1
     with store.writing(output):
+        for name in (store.RESULTS, store.PICKS, store.DOCUMENTS, store.ALIGNMENT):
+            (output / name).unlink(missing_ok=True)
         with store.Journal(output / store.RESULTS) as journal:
             for _, row in kept.values():
                 journal.append(row)
         for name in (store.PICKS, store.DOCUMENTS, store.ALIGNMENT):
             _join_journals([run.path / name for run in runs], output / name)
-        store.write_manifest(output, _manifest(labels, runs, conflicts))
+        store.write_manifest(output, {**_manifest(labels, runs, conflicts), **facts})
         merged = store.load_run(output)
         store.write_tables(merged)
     return Merged(
@@ -217,4 +230,4 @@ def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {stage: sum(float(part.get(stage, 0.0)) for part in parts) for stage in stages}
 
 
-__all__ = ["Conflict", "Merged", "merge_runs"]
+__all__ = ["Conflict", "Merged", "merge_runs", "write_merge"]

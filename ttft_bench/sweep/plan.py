@@ -37,9 +37,10 @@ class Job:
         distribution: distribution and version that provide it.
         pool: source of its candidate pools.
         budgets: budgets it is run at, ascending.
-        reuse: reuse intervals it is run at, ascending.
+        reuse: reuse intervals it is run at, ascending; without those that cannot change its steps.
         control: whether it is a control rather than a contestant.
         arms: what is done with its picks.
+        nested: whether the picks of a smaller budget begin those of a larger one.
     """
 
     label: str
@@ -50,11 +51,12 @@ class Job:
     reuse: tuple[int, ...]
     control: bool = False
     arms: tuple[str, ...] = ("finetune",)
+    nested: bool = False
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One result row to be; ``lr`` is None where nothing is trained."""
+    """One result row to be; ``lr`` is None where nothing is trained, ``seed`` counts seeds from the run's on."""
 
     prompt_id: str
     job: Job
@@ -63,6 +65,7 @@ class Cell:
     cell_id: str
     arm: str = "finetune"
     lr: float | None = None
+    seed: int = 0
 
     @property
     def trains(self) -> bool:
@@ -78,27 +81,31 @@ class Task:
     steps: tuple[Step[Any], ...]
     checkpoints: Mapping[int, tuple[Cell, ...]]
     lr: float | None = None
+    seed: int = 0
 
 
 def make_cells(
     prompt_ids: Sequence[str],
     jobs: Sequence[Job],
-    grouping: str,
+    grouping: str | Sequence[str],
     identity: Mapping[str, Any],
     *,
     modes: Sequence[str] = ("cached",),
     lrs: Sequence[float] = (Settings.lr,),
+    seeds: int = 1,
 ) -> list[Cell]:
     """Every cell of a run, prompt by prompt.
 
     Args:
         prompt_ids: the prompts.
         jobs: the strategies.
-        grouping: how gradient reuse groups steps.
+        grouping: how gradient reuse groups steps; one way or several.
         identity: everything else that can change a row's bits per byte; it goes into every cell's id.
         modes: what becomes of steps that share a gradient.
         lrs: learning rates.
+        seeds: finetuning seeds of whatever is trained.
     """
+    groupings = (grouping,) if isinstance(grouping, str) else tuple(dict.fromkeys(grouping))
     cells = []
     for prompt_id in prompt_ids:
         for job in jobs:
@@ -106,37 +113,41 @@ def make_cells(
             reuses = [
                 reuse
                 for interval in job.reuse
-                for reuse in ([Reuse(interval, grouping, mode) for mode in modes] if interval > 1 else [Reuse()])
+                for reuse in (
+                    [Reuse(interval, way, mode) for way in groupings for mode in modes] if interval > 1 else [Reuse()]
+                )
             ]
             for budget in job.budgets:
                 for arm in job.arms:
                     trained = "finetune" in arm
                     for lr in lrs if trained else (None,):
                         for reuse in reuses if trained else (Reuse(),):
-                            cell_id = _cell_id(identity, prompt_id, job, budget, reuse, arm, lr)
-                            cells.append(Cell(prompt_id, job, budget, reuse, cell_id, arm, lr))
+                            for seed in range(seeds if trained else 1):
+                                cell = Cell(prompt_id, job, budget, reuse, "", arm, lr, seed)
+                                cells.append(replace(cell, cell_id=_cell_id(identity, cell)))
     return cells
 
 
-def _cell_id(
-    identity: Mapping[str, Any], prompt_id: str, job: Job, budget: int, reuse: Reuse, arm: str, lr: float | None
-) -> str:
+def _cell_id(identity: Mapping[str, Any], cell: Cell) -> str:
+    job, reuse = cell.job, cell.reuse
     facts = {
         **identity,
         "schema": CELL_ID_VERSION,
-        "prompt": prompt_id,
+        "prompt": cell.prompt_id,
         "spec": job.spec,
         "distribution": job.distribution,
         "pool": hashed_name(job.pool),
-        "budget": budget,
+        "budget": cell.budget,
         "reuse": [reuse.interval, reuse.grouping],
-        "lr": lr,
+        "lr": cell.lr,
     }
     # What is as it always was goes without saying, so that ids stay those of earlier runs.
     if reuse.mode != "cached":
         facts["reuse"] = [reuse.interval, reuse.grouping, reuse.mode]
-    if arm != "finetune":
-        facts["arm"] = arm
+    if cell.arm != "finetune":
+        facts["arm"] = cell.arm
+    if cell.seed:
+        facts["finetune_seed"] = cell.seed
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
@@ -177,23 +188,24 @@ def make_tasks(
             are left out, but for those of the untouched model.
         arrange: makes training items of documents.
     """
-    by_schedule: dict[tuple[str, float | None, tuple[Step[Any], ...]], list[Cell]] = {}
+    by_schedule: dict[tuple[str, float | None, int, tuple[Step[Any], ...]], list[Cell]] = {}
     for cell in cells:
         documents = picks.get((cell.prompt_id, cell.job.label, cell.budget))
         if documents is not None or cell.arm == "none":
             steps = build_schedule(arrange(documents or ()), cell.reuse) if cell.trains else ()
-            by_schedule.setdefault((cell.prompt_id, cell.lr, steps), []).append(cell)
+            by_schedule.setdefault((cell.prompt_id, cell.lr, cell.seed, steps), []).append(cell)
     tasks: list[Task] = []
     points: list[dict[int, tuple[Cell, ...]]] = []
     # Longest first, so that whatever could carry a schedule is there before it.
-    for (prompt_id, lr, steps), served in sorted(by_schedule.items(), key=lambda item: -len(item[0][2])):
+    for (prompt_id, lr, seed, steps), served in sorted(by_schedule.items(), key=lambda item: -len(item[0][3])):
         for task, checkpoints in zip(tasks, points, strict=True):
-            if (task.prompt_id, task.lr) == (prompt_id, lr) and task.steps[: len(steps)] == steps:
+            alike = (task.prompt_id, task.lr, task.seed) == (prompt_id, lr, seed)
+            if alike and task.steps[: len(steps)] == steps:
                 checkpoints[len(steps)] = checkpoints.get(len(steps), ()) + tuple(served)
                 break
         else:
             points.append({len(steps): tuple(served)})
-            tasks.append(Task(prompt_id, steps, points[-1], lr))
+            tasks.append(Task(prompt_id, steps, points[-1], lr, seed))
     order = {prompt_id: index for index, prompt_id in enumerate(dict.fromkeys(task.prompt_id for task in tasks))}
     tasks.sort(key=lambda task: order[task.prompt_id])
     return [replace(task, checkpoints=dict(sorted(task.checkpoints.items()))) for task in tasks]
@@ -215,8 +227,12 @@ def make_jobs(suite: Suite) -> list[Job]:
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
             _probe_stranger(parsed.name)
-            spec = repr(build_selector(str(parsed)))
-            jobs.append(Job(spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, reuse, arms=arms))
+            selector = build_selector(str(parsed))
+            spec = repr(selector)
+            # Who picks nothing twice never repeats a step: rows with reuse would say what those without it say.
+            useful = reuse if selector.repeats or 1 not in reuse else (1,)
+            given = (spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, useful)
+            jobs.append(Job(*given, arms=arms, nested=selector.nested))
     if not jobs:
         raise UsageError("no strategies: give --strategies, e.g. --strategies hullft,sift,knn")
     for control in suite.controls:

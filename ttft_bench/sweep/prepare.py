@@ -101,9 +101,9 @@ def prepare(
         DataError: something cannot be fetched, read or embedded.
     """
     from ttft_bench.assets import cache_dir
+    from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.corpus.leaks import find_leaks
     from ttft_bench.corpus.pools import build_pools
-    from ttft_bench.corpus.sentence import load_embedder
 
     corpus = load_suite_corpus(suite, limit, note)
     stage = on_stage or (lambda name, done, total: None)
@@ -113,7 +113,7 @@ def prepare(
         leaks = find_leaks(
             corpus, cache_dir(), note=note, on_progress=lambda done, total: stage("near-duplicates", done, total)
         )
-    embedder = load_embedder(suite.pool.embedder, note=note)
+    embedder = open_embedder(suite.pool.embedder, note=note)
     pools = {
         source: build_pools(
             corpus,

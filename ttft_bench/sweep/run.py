@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
@@ -33,18 +34,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run comes to before any of it is done: every cell, and which of them are there already."""
+    """What a run comes to before any of it is done: every cell, and which of them are there already.
+
+    ``exact`` is false while picks are lacking: reuse may then turn out to change nothing, and those rows are left out.
+    """
 
     suite: Suite
     jobs: tuple[Job, ...]
     cells: tuple[Cell, ...]
     done: frozenset[str]
     n_prompts: int
+    exact: bool = True
 
 
 def plan_run(request: Request, reporter: Reporter) -> Plan:
     """Say what a run would do, without embedding, selecting or finetuning anything."""
-    from ttft_bench.corpus.sentence import load_embedder
+    from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.engine.model import model_fingerprint, resolve_device
     from ttft_bench.sweep.prepare import load_suite_corpus, resolve_source, train_hash
 
@@ -53,23 +58,49 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
     if request.picks is not None:
         stored = _from_picks(request)
-        selection, jobs, prompts = stored.identity, stored.jobs, stored.prompts
+        selection, jobs, prompts, picks = stored.identity, stored.jobs, stored.prompts, stored.picks
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
-        embedder = load_embedder(suite.pool.embedder, note=reporter.note).fingerprint
+        embedder = open_embedder(suite.pool.embedder, note=reporter.note).fingerprint
         selection = selection_identity(suite, train_hash(corpus), embedder)
         jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]
+        picks = _picks_so_far(request.folder, selection)
     identity = cell_identity({**selection, **engine_identity(suite, model)})
     jobs = [*jobs, *base_jobs(suite)]
     cells = _cells(suite, prompts, jobs, identity)
-    return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
+    picked = {(cell.prompt_id, cell.job.label, cell.budget) for cell in cells if cell.job.spec}
+    # What a part of the picks repeats says nothing about the rest.
+    known = picked <= picks.records.keys()
+    if known:
+        cells = _without_idle_reuse(suite, cells, picks)
+    exact = known or all(cell.reuse.interval == 1 for cell in cells)
+    return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts), exact)
+
+
+def _picks_so_far(folder: Path, selection: Mapping[str, Any]) -> Picks:
+    """The picks of a run that was begun with these settings; none if there is no such run.
+
+    Raises:
+        ResumeError: the folder holds another run.
+    """
+    from ttft_bench.sweep.picks import read_picks
+
+    store.check_identity(folder, selection)
+    return read_picks(folder)
 
 
 def _cells(suite: Suite, prompts: Sequence[str], jobs: Sequence[Job], identity: Mapping[str, Any]) -> list[Cell]:
     select = suite.select
     modes, lrs = tuple(dict.fromkeys(select.reuse_mode)), suite.finetune.lrs
-    return make_cells(prompts, jobs, select.grouping, identity, modes=modes, lrs=lrs)
+    seeds = suite.finetune.n_seeds
+    return make_cells(prompts, jobs, select.groupings, identity, modes=modes, lrs=lrs, seeds=seeds)
+
+
+def _without_idle_reuse(suite: Suite, cells: Sequence[Cell], picks: Picks) -> list[Cell]:
+    from ttft_bench.engine.schedule import make_batches
+
+    return drop_unchanged(cells, picks.sequences(), lambda documents: make_batches(documents, suite.finetune.batch))
 
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
@@ -94,7 +125,6 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
     from ttft_bench.engine.host import fit_threads
     from ttft_bench.engine.model import model_fingerprint, resolve_device
     from ttft_bench.engine.opening import resolve_backend
-    from ttft_bench.engine.schedule import make_batches
     from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
@@ -124,11 +154,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             prompts = _wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
         jobs = [*jobs, *base_jobs(suite)]
-        cells = drop_unchanged(
-            _cells(suite, prompts, jobs, cell_identity(identity)),
-            picks.sequences(),
-            lambda documents: make_batches(documents, suite.finetune.batch),
-        )
+        cells = _without_idle_reuse(suite, _cells(suite, prompts, jobs, cell_identity(identity)), picks)
         manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
         with recorded(request.folder, manifest, "finetune"):
             finetune_cells(request, source, cells, picks, manifest, reporter)
@@ -239,6 +265,7 @@ def _from_picks(request: Request) -> _Stored:
             (1,) if control else reuse,
             control,
             picked_arms(request.suite),
+            bool(record.get("nested")),
         )
     if not any(not job.control for job in found.values()):
         there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))

@@ -94,7 +94,7 @@ class Runner:
         """
         rows: list[dict[str, Any]] = []
         waiting = [cell for cells in task.checkpoints.values() for cell in cells]
-        seed = derive_seed("finetune", task.prompt_id, self.seed)
+        seed = derive_seed("finetune", task.prompt_id, self.seed + task.seed)
         try:
             target, before = self._prepare_prompt(task.prompt_id)
             sequences = self.items.sequences([step.item for step in task.steps])
@@ -177,7 +177,7 @@ class Runner:
         return f"no pick fits into the model's {self.model.max_positions} positions beside the prompt"
 
     def _row(self, cell: Cell, **values: Any) -> dict[str, Any]:
-        constants = {**self.constants, "backend": self.engine.backend.name}
+        constants = {**self.constants, "backend": self.engine.backend.name, "seed": self.seed + cell.seed}
         return cell_row(cell, self.picks, constants, **values)
 
     def _reset_peak(self) -> None:

@@ -89,7 +89,7 @@ FIELDS: tuple[Field, ...] = (
     Field("reuse_interval", "int", "steps", "this many steps of a run share one gradient; 1 = off"),
     Field("reuse_grouping", "str", "", "runs | global"),
     Field("reuse_mode", "str", "", "steps that share a gradient: cached | skip | scale-lr | weighted-loss"),
-    Field("seed", "int", "", "seed of the run"),
+    Field("seed", "int", "", "seed of the run, or of dropout where there are several: the run's and the ones after it"),
     Field("model", "str", "", "language model"),
     Field("embedder", "str", "", "embedding model; shuffled[NAME] is a control with embeddings dealt out at random"),
     Field("precision", "str", "", "of the training steps: fp32 | tf32 | bf16 (scored in fp32)"),

@@ -114,7 +114,6 @@ def _constants(suite: Suite, lanes: Sequence[Lane], manifest: Mapping[str, Any])
         "trainable": engine.settings.trainable,
         "long": suite.finetune.long,
         "lanes": len(lanes),
-        "seed": suite.seed,
         "model": suite.model.name,
         "embedder": manifest["identity"].get("embedder", suite.pool.embedder),
         "excluded": manifest["identity"].get("excluded", ""),

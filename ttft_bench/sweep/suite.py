@@ -17,9 +17,12 @@ from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, 
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
+from ttft_bench.sweep.parts import Published, Variant
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
 MAX_BUDGET = 10_000
+#: Fewest finetuning seeds with dropout on: the luck of one draw of masks is no result.
+SEEDS_OF_DROPOUT = 3
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class PoolSpec:
     """How candidates are found.
 
     Attributes:
-        embedder: asset name, local folder or hub id (``OWNER/NAME[@REVISION]``).
+        embedder: asset name, local folder, hub id (``OWNER/NAME[@REVISION]``), ``hashed-words`` or ``shuffled[NAME]``;
+            see :mod:`ttft_bench.corpus.embedders`.
         k: candidates per prompt; the papers' ablations go from 50 to 1000.
         source: ``embedding`` (the k nearest), ``random`` or ``bm25``; see :mod:`ttft_bench.corpus.sources`.
         index: how the nearest are found: ``flat`` (exact), ``ivf[...]`` or ``hnsw[...]``; see
@@ -67,10 +71,15 @@ class SelectSpec:
     strategies: tuple[str, ...] = ()
     budgets: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     reuse: tuple[int, ...] = (1, 2)
-    grouping: str = "runs"
+    grouping: str | tuple[str, ...] = "runs"
     reuse_mode: tuple[str, ...] = ("cached",)
     arms: tuple[str, ...] = ("finetune",)
     timeout_s: float = 60.0
+
+    @property
+    def groupings(self) -> tuple[str, ...]:
+        """Every way of grouping, in order."""
+        return self.grouping if isinstance(self.grouping, tuple) else (self.grouping,)
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,8 @@ class FinetuneSpec:
     Attributes:
         lr: learning rate, or a list of them to sweep over.
         long: what becomes of documents beyond ``model.max_tokens``: ``truncate`` them, or one step for every ``chunk``.
+        dropout: finetune with the model's dropout on, its masks drawn from the seed.
+        seeds: finetuning seeds, the run's and the ones after it; None for 1, or with dropout :data:`SEEDS_OF_DROPOUT`.
     """
 
     lr: float | tuple[float, ...] = 5e-5
@@ -108,6 +119,12 @@ class FinetuneSpec:
     batch: int = 1
     long: str = "truncate"
     dropout: bool = False
+    seeds: int | None = None
+
+    @property
+    def n_seeds(self) -> int:
+        """How many finetuning seeds there are."""
+        return self.seeds or (SEEDS_OF_DROPOUT if self.dropout else 1)
 
     @property
     def lrs(self) -> tuple[float, ...]:
@@ -142,11 +159,21 @@ class ScoreSpec:
 
 @dataclass(frozen=True)
 class Suite:
-    """A whole suite; ``name``, ``purpose`` and ``estimate`` (how long it takes) describe it to people."""
+    """A whole suite.
+
+    Attributes:
+        name: also the first part of the default output folder's name.
+        purpose: what it is, for people.
+        answers: the question that its runs answer.
+        seed: of everything that is drawn.
+        controls: strategies that no one proposes, to hold the others against.
+        variants: its runs, where there are several that differ in settings: each has its own folder, cells and rows.
+        published: what others measured by this protocol.
+    """
 
     name: str
     purpose: str = ""
-    estimate: str = ""
+    answers: str = ""
     seed: int = 0
     corpus: CorpusSpec = field(default_factory=CorpusSpec)
     pool: PoolSpec = field(default_factory=PoolSpec)
@@ -155,6 +182,8 @@ class Suite:
     model: ModelSpec = field(default_factory=ModelSpec)
     finetune: FinetuneSpec = field(default_factory=FinetuneSpec)
     score: ScoreSpec = field(default_factory=ScoreSpec)
+    variants: tuple[Variant, ...] = ()
+    published: Published | None = None
 
     def __post_init__(self) -> None:
         for what, value, least in (
@@ -176,11 +205,11 @@ class Suite:
         parse_index(self.pool.index)
         for control in self.controls:
             check_choice(f"pool of control {control.label}", control.pool, POOL_SOURCES)
-        check_choice("select.grouping", self.select.grouping, GROUPINGS)
         check_choice("model.precision", self.model.precision, PRECISION_CHOICES)
         check_choice("score.protocol", self.score.protocol, PROTOCOLS)
         check_choice("finetune.long", self.finetune.long, LONG)
         for what, words, choices in (
+            ("select.grouping", self.select.groupings, GROUPINGS),
             ("select.reuse_mode", self.select.reuse_mode, REUSE_MODES),
             ("select.arms", self.select.arms, ARMS),
         ):
@@ -190,8 +219,30 @@ class Suite:
             if not 0 < lr < float("inf"):
                 raise UsageError(f"finetune.lr must be a finite number above 0, got {lr}")
         self.finetune.settings()
+        _check_seeds(self.finetune)
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
+        labels = [variant.label for variant in self.variants]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise UsageError(f"variant {twice} is given twice: each one has a folder of its own")
+        self.runs()  # a setting of a variant that cannot be is told now
+
+    def runs(self) -> tuple[tuple[str, Suite], ...]:
+        """The suite of every variant with its label; the suite itself, without a label, if it has none."""
+        if not self.variants:
+            return (("", self),)
+        return tuple((variant.label, self._varied(variant)) for variant in self.variants)
+
+    def _varied(self, variant: Variant) -> Suite:
+        sections = {
+            section: dataclasses.replace(getattr(self, section), **changes)
+            for section, changes in variant.changes.items()
+        }
+        try:
+            return dataclasses.replace(self, variants=(), **sections)
+        except UsageError as error:
+            raise UsageError(f"variant {variant.label}: {error}") from error
 
     def with_changes(self, section: str, **changes: Any) -> Suite:
         """Replace keys of one section (or top-level keys for section ""); None means unchanged."""
@@ -201,6 +252,21 @@ class Suite:
         if not section:
             return dataclasses.replace(self, **given)
         return dataclasses.replace(self, **{section: dataclasses.replace(getattr(self, section), **given)})
+
+
+def _check_seeds(finetune: FinetuneSpec) -> None:
+    if finetune.seeds is None:
+        return
+    if finetune.dropout and finetune.seeds < SEEDS_OF_DROPOUT:
+        raise UsageError(
+            f"finetune.seeds must be at least {SEEDS_OF_DROPOUT} where dropout is on, got {finetune.seeds}: "
+            "give more, or leave dropout out"
+        )
+    if not finetune.dropout and finetune.seeds != 1:
+        raise UsageError(
+            f"finetune.seeds = {finetune.seeds} without dropout makes equal rows, since nothing else in finetuning is "
+            "drawn: leave it out, or turn dropout on"
+        )
 
 
 def load_suite(name_or_path: str) -> Suite:
@@ -238,17 +304,41 @@ def read_suite(path: Path) -> Suite:
 def _build(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
     if not isinstance(data, Mapping):
         raise SuiteError(f"{where.rstrip('.')} must be a table")
+    if cls is Variant:
+        return _build_variant(data, where)
     hints = get_type_hints(cls)
-    unknown = [key for key in data if key not in hints]
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], hints, 1)
-        hint = f"did you mean {where}{near[0]}?" if near else f"known keys are {', '.join(hints)}"
-        raise SuiteError(f"unknown key {where}{unknown[0]}: {hint}")
+    _refuse_unknown(data, hints, where)
     try:
         return cls(**{key: _convert(hints[key], value, where + key) for key, value in data.items()})
     except TypeError as error:
         missing = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING and f.name not in data]
         raise SuiteError(f"{where.rstrip('.') or 'suite'} lacks {', '.join(missing) or error}") from error
+
+
+def _build_variant(data: Mapping[str, Any], where: str) -> Variant:
+    """A label, and tables that hold some keys of the suite's own."""
+    sections = {name: hint for name, hint in get_type_hints(Suite).items() if dataclasses.is_dataclass(hint)}
+    _refuse_unknown(data, {"label": str, **sections}, where)
+    if not isinstance(data.get("label"), str):
+        raise SuiteError(f"{where.rstrip('.')} lacks label")
+    changes: dict[str, dict[str, Any]] = {}
+    for section, table in data.items():
+        if section == "label":
+            continue
+        if not isinstance(table, Mapping):
+            raise SuiteError(f"{where}{section} must be a table")
+        hints = get_type_hints(sections[section])
+        _refuse_unknown(table, hints, f"{where}{section}.")
+        changes[section] = {key: _convert(hints[key], value, f"{where}{section}.{key}") for key, value in table.items()}
+    return Variant(data["label"], changes)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    unknown = next((key for key in data if key not in known), None)
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, known, 1)
+        hint = f"did you mean {where}{near[0]}?" if near else f"known keys are {', '.join(known)}"
+        raise SuiteError(f"unknown key {where}{unknown}: {hint}")
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:

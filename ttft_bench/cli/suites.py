@@ -1,0 +1,54 @@
+"""``ttft-bench suites``: what is installed, what it answers, and what it costs."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+
+def suites(
+    name: Annotated[
+        str | None, typer.Argument(help="One suite, or a suite file (TOML), in full.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of benchmarks/README.md.")] = False,
+) -> None:
+    """List the suites with what they cost, at most; or say everything about one.
+
+    Costs are counted from the plan, and turned into time by measured rates; nothing is fetched or run.
+    """
+    from rich.table import Table
+
+    from ttft_bench.cli.console import stdout
+    from ttft_bench.errors import UsageError
+    from ttft_bench.sweep.catalogue import HEADER, facts, find_suite, line, list_suites
+    from ttft_bench.sweep.catalogue import markdown as as_markdown
+    from ttft_bench.text import printable
+
+    if markdown and (json or name):
+        raise UsageError("--markdown prints the table of all suites: leave out the name and --json")
+    listed = [find_suite(name)] if name else list_suites()
+    if json:
+        found = [item.to_json() for item in listed]
+        typer.echo(json_module.dumps(found[0] if name else found, indent=2))
+        return
+    if markdown:
+        typer.echo(as_markdown(listed), nl=False)
+        return
+    table = Table(box=None, pad_edge=False, show_header=name is None)
+    if name:
+        table.add_column(overflow="fold")
+        table.add_column(overflow="fold")
+        for title, text in facts(listed[0]):
+            table.add_row(title, printable(text))
+    else:
+        for title in HEADER:
+            table.add_column(title, overflow="fold", justify="left" if title in HEADER[:2] else "right")
+        for item in listed:
+            table.add_row(*(printable(cell) for cell in line(item)))
+    stdout().print(table)
+
+
+__all__ = ["suites"]
