@@ -147,9 +147,10 @@ def _command(folder: Path) -> str:
 
 
 def _report(folder: Path) -> None:
+    from ttft_bench.registry import FALSIFIERS, files
     from ttft_bench.report import build_report
 
-    report = build_report(folder)
+    report = build_report(folder, falsifiers=files(FALSIFIERS))
     console = stdout()
     console.print(report.table)
     console.print(report.summary)

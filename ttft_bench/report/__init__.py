@@ -1,11 +1,12 @@
 """The report: statistics, table, figures and one self-contained page from the rows of a run.
 
-Imports no torch, so that a report builds on a laptop. Light to import: matplotlib, scipy and jinja2 are
-loaded by the functions that need them.
+Imports no torch, so that a report builds on a laptop. Light to import: matplotlib, plotly, scipy and jinja2
+are loaded by the functions that need them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,15 +43,24 @@ class Report:
         return {**told, **analysis_to_json(self.analysis), "paths": [str(path) for path in self.paths]}
 
 
-def build_report(path: Path, html: bool = True) -> Report:
+def build_report(
+    path: Path, html: bool = True, *, falsifiers: Sequence[Path] = (), across_devices: bool = False
+) -> Report:
     """Write the tables, the figures and (unless ``html`` is false) the page of the run in folder ``path``.
 
     Files are written under a temporary name and renamed, so that a reader never sees half of one.
+
+    Args:
+        path: a run folder.
+        html: whether to write the page.
+        falsifiers: files of falsifiers, whose verdicts the page shows.
+        across_devices: compare qualities of rows from different devices, backends and numbers of lanes.
 
     Raises:
         UsageError: The folder does not exist.
         DataError: The folder holds no run, or a run without a single row.
         StorageError: A file cannot be written.
+        SuiteError: A file of falsifiers cannot be used.
     """
     from ttft_bench.sweep.store import load_run, write_tables
 
@@ -58,28 +68,49 @@ def build_report(path: Path, html: bool = True) -> Report:
     if not run.rows:
         raise DataError(f"the run in '{path}' has no rows yet, so there is nothing to report; run or resume its sweep")
     write_tables(run)
-    return _write(run, html)
+    return _write(run, html, falsifiers, across_devices)
 
 
-def _write(run: Run, html: bool) -> Report:
+def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices: bool = False) -> Report:
     from ttft_bench.report.analysis import analyse
+    from ttft_bench.report.charts import charts_of
+    from ttft_bench.report.findings import find_in, with_side_file
     from ttft_bench.report.markdown import build_markdown
-    from ttft_bench.report.pictures import draw_files, draw_inline
+    from ttft_bench.report.pictures import draw_files
     from ttft_bench.report.published import beside_published, published_markdown
+    from ttft_bench.report.questions import read_falsifiers
     from ttft_bench.report.summary import notes, summarise
     from ttft_bench.report.table import build_table
+    from ttft_bench.report.view import views
 
     analysis = analyse(run.rows, run.manifest)
-    told = (*(printable(warning) for warning in run.warnings), *notes(analysis))
+    rows, warnings = with_side_file(run)
+    findings = find_in(
+        rows,
+        run.manifest,
+        by="stratum" if any(row.get("stratum") for row in rows) else "all",
+        claims=[item for file in falsifiers for item in read_falsifiers(file)],
+        across_devices=across_devices,
+    )
+    told = (*(printable(warning) for warning in warnings), *notes(analysis))
     summary = summarise(analysis)
-    contents = {f"figures/{name}": content for name, content in draw_files(analysis).items()}
-    page = build_markdown(analysis, run.manifest, summary, told)
+    scopes = views(rows, run.manifest, findings, across_devices)
+    charts = [charts_of(view) for view in scopes]
+    contents: dict[str, bytes] = {}
+    for place, own in enumerate(charts):
+        folder = "figures" if place == 0 else f"figures/scope-{place + 1}"
+        contents |= {f"{folder}/{name}": content for name, content in draw_files(own).items()}
+    picture = "figures/quality_vs_time.png"
+    readme = build_markdown(analysis, run.manifest, summary, told, picture if picture in contents else "")
     beside = published_markdown(beside_published(run.rows, run.manifest))
-    contents["README.md"] = (f"{page}\n{beside.rstrip()}\n" if beside else page).encode("utf-8")
+    contents["README.md"] = (f"{readme}\n{beside.rstrip()}\n" if beside else readme).encode("utf-8")
     if html:
-        from ttft_bench.report.html import build_html
+        from ttft_bench.report.page import build_page
 
-        contents["report.html"] = build_html(analysis, run.manifest, draw_inline(analysis), told).encode("utf-8")
+        table = run.path / "results.parquet"
+        parquet = table.read_bytes() if table.is_file() else b""
+        page = build_page(scopes, charts, findings, run.manifest, told, parquet)
+        contents["report.html"] = page.encode("utf-8")
     written = [run.path / name for name in ("results.csv", "results.parquet")]
     for name, content in contents.items():
         target = run.path / name

@@ -15,9 +15,7 @@ from ttft_bench.report.stats import (
     Key,
     Row,
     aggregate,
-    estimate,
     is_measured,
-    per_prompt_quality,
     settle,
 )
 from ttft_bench.report.variants import tell_apart
@@ -64,10 +62,9 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Series:
-    """One strategy and reuse setting over its budgets, and its quality per subset at the largest one."""
+    """One strategy and reuse setting over its budgets."""
 
     groups: tuple[Group, ...]
-    subsets: Mapping[str, Estimate]
 
     @property
     def largest(self) -> Group:
@@ -141,7 +138,7 @@ def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
     subsets = tuple(sorted({str(row.get("subset") or "") for row in rows} - {""}))
     return Analysis(
         groups=groups,
-        series=_series(groups, rows),
+        series=_series(groups),
         subsets=subsets,
         prompts=prompts,
         comparable=comparable,
@@ -170,26 +167,11 @@ def _comparable(groups: Sequence[Group], prompts: frozenset[str]) -> tuple[Group
     return complete or measured
 
 
-def _series(groups: Sequence[Group], rows: Sequence[Row]) -> tuple[Series, ...]:
+def _series(groups: Sequence[Group]) -> tuple[Series, ...]:
     lines: defaultdict[tuple[Any, ...], list[Group]] = defaultdict(list)
     for group in groups:
         lines[group.key.series].append(group)
-    by_key: defaultdict[Key, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_key[Key.of(row)].append(row)
-    found = []
-    for members in lines.values():
-        line = Series(tuple(members), {})
-        found.append(Series(tuple(members), _per_subset(by_key[line.largest.key])))
-    return tuple(found)
-
-
-def _per_subset(rows: Sequence[Row]) -> dict[str, Estimate]:
-    members: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        members[str(row.get("subset") or "")].append(row)
-    estimates = {subset: estimate(list(per_prompt_quality(part).values())) for subset, part in sorted(members.items())}
-    return {subset: found for subset, found in estimates.items() if found is not None}
+    return tuple(Series(tuple(members)) for members in lines.values())
 
 
 def _incidents(rows: Sequence[Row]) -> tuple[Incident, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Everything that is not a strategy's colour is this ink, at some opacity: a page can swap it for its own.
+#: Everything that is not a strategy's colour is this ink, at some opacity: a page swaps it for its own.
 INK = "#1f2328"
 PNG_DPI = 200
 
@@ -74,6 +74,22 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def new_grid(width: float, height: float, lines: int, columns: int) -> tuple[Figure, list[Axes]]:
+    """As :func:`new_axes`, with several pairs of axes, line by line."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(lines, columns, squeeze=False).flat)
+
+
+def settle_layout(figure: Figure) -> None:
+    """Arrange the figure once and for all: otherwise every rendering does it again, which takes most of its time."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def to_png(figure: Figure) -> bytes:
     """PNG on white."""
     target = io.BytesIO()
@@ -81,14 +97,14 @@ def to_png(figure: Figure) -> bytes:
     return target.getvalue()
 
 
-def to_svg(figure: Figure, salt: str, transparent: bool = False) -> bytes:
+def to_svg(figure: Figure, salt: str) -> bytes:
     """SVG that is the same, byte for byte, for the same figure: no date, ids from a fixed salt."""
     import matplotlib
 
     target = io.BytesIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.hashsalt": salt}):
-        figure.savefig(target, format="svg", facecolor="none" if transparent else "white", metadata=nothing)
+        figure.savefig(target, format="svg", facecolor="white", metadata=nothing)
     return target.getvalue()
 
 
@@ -97,4 +113,4 @@ def label(text: str, limit: int = 36) -> str:
     return printable(text, limit=limit)
 
 
-__all__ = ["INK", "PNG_DPI", "drawing_style", "label", "new_axes", "to_png", "to_svg"]
+__all__ = ["INK", "PNG_DPI", "drawing_style", "label", "new_axes", "new_grid", "settle_layout", "to_png", "to_svg"]

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttft_bench.errors import DataError, UsageError
 from ttft_bench.report.analysis import control_labels
@@ -42,6 +42,9 @@ from ttft_bench.report.questions import (
     with_alignment,
 )
 from ttft_bench.report.stats import Key, Row, settle
+
+if TYPE_CHECKING:
+    from ttft_bench.sweep.store import Run
 
 
 @dataclass(frozen=True)
@@ -121,18 +124,23 @@ def find(
     run = load_run(path)
     if not run.rows:
         raise DataError(f"the run in '{path}' has no rows yet; run or resume its sweep")
-    alignment, warnings = read_alignment(run.path)
-    claims = [item for file in falsifiers for item in read_falsifiers(file)]
+    rows, warnings = with_side_file(run)
     return find_in(
-        with_alignment(run.rows, alignment),
+        rows,
         run.manifest,
         by=by,
         reference=reference,
         times_s=times_s,
-        claims=claims,
+        claims=[item for file in falsifiers for item in read_falsifiers(file)],
         across_devices=across_devices,
-        warnings=(*run.warnings, *warnings),
+        warnings=warnings,
     )
+
+
+def with_side_file(run: Run) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows of a run with their gradient alignments where it has some, and all warnings of reading it."""
+    alignment, warnings = read_alignment(run.path)
+    return with_alignment(run.rows, alignment), (*run.warnings, *warnings)
 
 
 def find_in(
@@ -225,4 +233,4 @@ def _forests(rows: Sequence[Row], reference: str) -> tuple[Forest, ...]:
     return tuple(found)
 
 
-__all__ = ["Findings", "Forest", "Part", "Scope", "find", "find_in", "usual_reference"]
+__all__ = ["Findings", "Forest", "Part", "Scope", "find", "find_in", "usual_reference", "with_side_file"]

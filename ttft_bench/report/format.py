@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 MISSING = "–"
+
+
+class _Quartiles(Protocol):
+    @property
+    def median(self) -> float: ...
+    @property
+    def q25(self) -> float: ...
+    @property
+    def q75(self) -> float: ...
 
 
 def seconds(value: float | None) -> str:
@@ -15,6 +26,11 @@ def seconds(value: float | None) -> str:
         if abs(value) < limit:
             return f"{_three_digits(value * factor)} {unit}"
     return f"{value / 60:.1f} min"
+
+
+def spread(found: _Quartiles | None) -> str:
+    """Median and quartiles of seconds: ``1.20 s (1.10 s to 1.31 s)``, or a dash."""
+    return MISSING if found is None else f"{seconds(found.median)} ({seconds(found.q25)} to {seconds(found.q75)})"
 
 
 def _three_digits(value: float) -> str:
@@ -52,4 +68,4 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
-__all__ = ["MISSING", "fixed", "gap", "interval", "plural", "seconds", "tick_seconds"]
+__all__ = ["MISSING", "fixed", "gap", "interval", "plural", "seconds", "spread", "tick_seconds"]

@@ -12,13 +12,16 @@ from ttft_bench.report.table import CAPTION, COLUMNS, cells
 from ttft_bench.text import printable
 
 
-def build_markdown(analysis: Analysis, manifest: Mapping[str, Any], summary: str, notes: tuple[str, ...]) -> str:
-    """Write the page; every name in it is escaped."""
+def build_markdown(
+    analysis: Analysis, manifest: Mapping[str, Any], summary: str, notes: tuple[str, ...], picture: str = ""
+) -> str:
+    """Write the page; every name in it is escaped. ``picture`` is the path of the figure to show, if there is one."""
     suite = manifest.get("suite") or {}
     lines = [f"# Run of suite {plain(suite.get('name', 'unnamed'))}", ""]
     if suite.get("purpose"):
         lines += [plain(f"{str(suite['purpose'])[:1].upper()}{str(suite['purpose'])[1:]}."), ""]
-    lines += [plain(summary), "", "![BPB% against time per prompt](figures/quality_vs_time.png)", ""]
+    lines += [plain(summary), ""]
+    lines += [f"![BPB% against time per prompt]({picture})", ""] if picture else []
     lines += [*table_lines(analysis), "", plain(CAPTION), ""]
     lines += [f"- {plain(note)}" for note in notes]
     return "\n".join([*lines, *(["", *_origin(manifest)] if manifest else [])]).rstrip() + "\n"

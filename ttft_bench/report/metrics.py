@@ -49,6 +49,7 @@ STAGES: tuple[Metric, ...] = (
     Metric("retrieve_s", "retrieve", "s"),
     Metric("select_s", "select", "s"),
     Metric("finetune_s", "finetune", "s"),
+    Metric("context_s", "read context", "s"),
     Metric("restore_s", "restore", "s"),
     Metric("score_s", "score", "s"),
 )

@@ -156,10 +156,10 @@ def _lowest(rows: Sequence[Row], figure: Mapping[str, Any]) -> Measured | None:
     """The lowest mean of the settings that measured as many prompts as any of them."""
     found = {key: per_prompt(part) for key, part in by_setting(_settings(rows, figure)).items()}
     most = max(map(len, found.values()), default=0)
-    whole = {key: list(values.values()) for key, values in found.items() if values and len(values) == most}
+    whole = {key: values for key, values in found.items() if values and len(values) == most}
     if not whole:
         return None
-    key = min(whole, key=lambda key: sum(whole[key]))
+    key = min(whole, key=lambda key: sum(whole[key].values()))
     best = estimate(whole[key])
     assert best is not None
     return Measured(best.mean, best.low, best.high, best.n, str(key) if len(whole) > 1 else "")
@@ -178,7 +178,7 @@ def _at_time(rows: Sequence[Row], time_s: float) -> Measured | None:
 
 
 def _mean(rows: Sequence[Row], of: Callable[[Row], float | None]) -> Measured | None:
-    found = estimate(list(per_prompt(rows, of).values()))
+    found = estimate(per_prompt(rows, of))
     return None if found is None else Measured(found.mean, found.low, found.high, found.n)
 
 

@@ -1,4 +1,4 @@
-"""Plain statistics over result rows: means with bootstrap intervals over prompts, medians of times.
+"""Plain statistics over result rows: means with bootstrap intervals over groups of prompts, medians of times.
 
 Two aggregates of quality exist and never share a name. With ``b_i`` and ``a_i`` the bits per byte of prompt
 ``i`` before and after, and ``s_i`` its scored bytes::
@@ -23,10 +23,6 @@ from ttft_bench.report.metrics import COST, COST_COLUMNS, EXTRA_COST_COLUMNS, QU
 
 #: Below this many prompts the order of means is mostly chance: intervals are printed, no ranking.
 MIN_PROMPTS_TO_RANK = 30
-CONFIDENCE = 0.95
-N_RESAMPLES = 9999
-#: One seed for every group, and prompts in sorted order: groups over equal prompts are resampled alike.
-BOOTSTRAP_SEED = 20_230_517
 
 Row = Mapping[str, Any]
 
@@ -81,7 +77,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` prompts with its percentile bootstrap interval; one prompt has no interval."""
+    """A mean over ``n`` prompts with its BCa bootstrap interval over groups; too few groups have none."""
 
     mean: float
     low: float | None
@@ -151,25 +147,22 @@ def total_seconds(row: Row) -> float | None:
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean with its 95% percentile bootstrap interval, from a generator of its own."""
-    if not values:
-        return None
-    sample = np.asarray(values, dtype=np.float64)
-    mean = float(sample.mean())
-    if len(sample) == 1:
-        return Estimate(mean, None, None, 1)
-    from scipy.stats import bootstrap
+def estimate(quality: Mapping[str, float], groups: Mapping[str, str] | None = None) -> Estimate | None:
+    """Mean over prompts with its 95 % interval, the one of paired statistics.
 
-    found = bootstrap(
-        (sample,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=N_RESAMPLES,
-        method="percentile",
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    ).confidence_interval
-    return Estimate(mean, float(found.low), float(found.high), len(sample))
+    Args:
+        quality: the value of each prompt.
+        groups: the group of each prompt, if prompts belong together; whole groups are drawn.
+    """
+    if not quality:
+        return None
+    # Here, not above: paired statistics stand on this module.
+    from ttft_bench.report.paired.resample import mean_interval
+
+    names = [prompt if groups is None else groups[prompt] for prompt in quality]
+    found = mean_interval(list(quality.values()), names)
+    assert found.value is not None
+    return Estimate(found.value, found.low, found.high, found.n_prompts)
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -225,6 +218,8 @@ def aggregate(rows: Iterable[Row], controls: frozenset[str] = frozenset()) -> tu
 
 
 def _group(key: Key, rows: Sequence[Row], control: bool) -> Group:
+    from ttft_bench.report.paired.prompts import groups_of
+
     measured = [row for row in rows if is_measured(row)]
     quality = per_prompt_quality(measured)
     times = {}
@@ -238,7 +233,7 @@ def _group(key: Key, rows: Sequence[Row], control: bool) -> Group:
         key=key,
         control=control,
         prompts=frozenset(quality),
-        bpb=estimate(list(quality.values())),
+        bpb=estimate(quality, groups_of(measured)),
         bpb_pct_corpus=corpus_ratio(measured),
         times=times,
         n_distinct=sum(distinct) / len(distinct) if distinct else None,

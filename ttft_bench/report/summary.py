@@ -47,7 +47,7 @@ def _beside_control(analysis: Analysis, best: Estimate) -> str:
     shown = f"the control {name(control)} is at {_figure(control.bpb)}"
     overlap = best.overlaps(control.bpb)
     if overlap is None:
-        return f"{shown}, and one prompt admits no interval: this is a sign of life, not a result"
+        return f"{shown}, and so few prompts admit no interval: this is a sign of life, not a result"
     if overlap:
         return f"{shown}, and the intervals overlap: this run does not show that choosing what to train on helps"
     if best.mean < control.bpb.mean:

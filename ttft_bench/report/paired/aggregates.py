@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ttft_bench.report.metrics import COST, EXTRA_COST_COLUMNS, STAGES
+from ttft_bench.report.metrics import COST, STAGES
 from ttft_bench.report.paired.outcomes import Interval, Outcome
 from ttft_bench.report.paired.prompts import by_setting, groups_of, per_prompt
 from ttft_bench.report.paired.resample import interval, mean_interval, ratio
 from ttft_bench.report.stats import Key, Row, Spread, is_measured, number, spread, total_seconds
 
-TIME_COLUMNS: tuple[str, ...] = (*(stage.key for stage in STAGES), *EXTRA_COST_COLUMNS)
+TIME_COLUMNS: tuple[str, ...] = tuple(stage.key for stage in STAGES)
 
 
 @dataclass(frozen=True)

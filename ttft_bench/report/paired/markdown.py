@@ -12,7 +12,6 @@ from ttft_bench.report.paired.at_time import TimeTable
 from ttft_bench.report.paired.compare import TIE_BPB_PCT, Family, ForestLine
 from ttft_bench.report.paired.outcomes import Interval, Outcome
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN, Test
-from ttft_bench.report.stats import Spread
 
 FAMILY_CAPTION = (
     "Difference: mean over prompts of setting minus reference, in points of BPB% (below 0: better), with its 95 % "
@@ -40,13 +39,6 @@ def p_value(test: Test) -> str:
     return str(test.outcome) if test.p is None else "< 0.001" if test.p < 0.001 else f"{test.p:.3f}"
 
 
-def times(found: Spread | None) -> str:
-    """Median and quartiles: ``1.20 s (1.10 s to 1.31 s)``."""
-    if found is None:
-        return fmt.MISSING
-    return f"{fmt.seconds(found.median)} ({fmt.seconds(found.q25)} to {fmt.seconds(found.q75)})"
-
-
 def lines(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 1) -> list[str]:
     """A Markdown table; columns from ``numbers`` on are aligned to the right."""
     rule = "|" + "|".join("---" if place < numbers else "---:" for place in range(len(header))) + "|"
@@ -62,7 +54,7 @@ def summary_lines(summaries: Sequence[SettingSummary]) -> list[str]:
             figure(item.bpb_pct_corpus),
             str(item.bpb_pct_mean.n_prompts),
             str(item.bpb_pct_mean.n_groups),
-            times(item.times.get(COST.key)),
+            fmt.spread(item.times.get(COST.key)),
         ]
         for item in summaries
     ]
@@ -126,5 +118,4 @@ __all__ = [
     "p_value",
     "summary_lines",
     "time_lines",
-    "times",
 ]

@@ -1,0 +1,172 @@
+"""Charts as matplotlib's figures, for papers; call inside :func:`ttft_bench.report.figures.drawing_style`."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ttft_bench.report.charts.model import Axis, Band, Bars, Chart, Entry, Limits, Panel, Points, Rule
+from ttft_bench.report.charts.words import wrapped
+from ttft_bench.report.figures import INK, label, new_grid
+from ttft_bench.report.format import tick_seconds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_IN = 8.8
+
+
+def draw(chart: Chart) -> Figure:
+    """The whole figure with title and legend; a sentence where there is nothing to draw."""
+    n = max(len(chart.panels), 1)
+    has_names = any(panel.y.categories for panel in chart.panels)
+    columns = 1 if n == 1 else 2 if has_names or n == 4 else 3
+    lines = math.ceil(n / columns)
+    title = textwrap.fill(chart.title, 86)
+    figure, grid = new_grid(WIDTH_IN, lines * _height(chart) + 0.5 + 0.05 * len(chart.legend), lines, columns)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    for axes in grid[n:]:
+        axes.set_axis_off()
+    if chart.panels:
+        for axes, panel in zip(grid, chart.panels, strict=False):
+            _draw_panel(axes, panel)
+    else:
+        grid[0].text(0.5, 0.5, textwrap.fill(chart.missing, 60), ha="center", va="center", transform=grid[0].transAxes)
+        grid[0].set_axis_off()
+    if chart.legend:
+        longest = max(len(entry.name) for entry in chart.legend)
+        handles = [_handle(entry) for entry in chart.legend]
+        figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(6, int(100 / (longest + 6)))))
+    return figure
+
+
+def _height(chart: Chart) -> float:
+    """Inches of one line of panels."""
+    if not chart.panels:
+        return 2.0
+    rows = max(len(panel.y.categories) for panel in chart.panels)
+    return 0.9 + 0.3 * max(rows, 2) if rows else 4.6 if len(chart.panels) == 1 else 2.5
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    if panel.title:
+        axes.set_title(label(panel.title, 60), fontsize=9)
+    _prepare(axes, panel.x, "x")
+    _prepare(axes, panel.y, "y")
+    start: dict[float, float] = {}
+    for mark in panel.marks:
+        if isinstance(mark, Bars):
+            left = [start.get(place, 0.0) for place in mark.y]
+            look = mark.look
+            axes.barh(mark.y, mark.widths, left=left, height=0.68, color=look.colour, alpha=look.opacity, linewidth=0)
+            start |= {place: at + width for place, at, width in zip(mark.y, left, mark.widths, strict=True)}
+        elif isinstance(mark, Band):
+            axes.fill_between(mark.x, mark.low, mark.high, color=mark.look.colour, alpha=0.13, linewidth=0)
+        elif isinstance(mark, Rule):
+            _draw_rule(axes, mark)
+        else:
+            _draw_points(axes, mark)
+    axes.grid(True, axis="x" if panel.y.scale == "category" else "both")
+
+
+def _prepare(axes: Axes, axis: Axis, which: str) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    own = axes.xaxis if which == "x" else axes.yaxis
+    set_limits = axes.set_xlim if which == "x" else axes.set_ylim
+    if axis.title:
+        own.set_label_text(axis.title)
+    if axis.scale == "category":
+        own.set_ticks(range(len(axis.categories)), [wrapped(label(name, 72), "\n", 30) for name in axis.categories])
+        own.set_tick_params(length=0, labelsize=8)
+        set_limits(len(axis.categories) - 0.5, -0.5)
+        return
+    if axis.scale == "log":
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    if axis.seconds:
+        own.set_major_formatter(FuncFormatter(lambda value, _: tick_seconds(value)))
+    elif axis.ticks:
+        own.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if axis.ticks:
+        own.set_major_locator(FixedLocator(list(axis.ticks)))
+        own.set_minor_locator(NullLocator())
+    if axis.limits is not None:
+        set_limits(*axis.limits)
+
+
+def _draw_points(axes: Axes, mark: Points) -> None:
+    look = mark.look
+    style: dict[str, Any] = {"color": look.colour, "alpha": look.opacity}
+    if mark.joined:
+        drawn = "steps-post" if mark.joined == "stairs" else "default"
+        axes.plot(mark.x, mark.y, linestyle=look.dash, linewidth=look.width, drawstyle=drawn, **style)
+    if look.marker and len(mark.x):
+        bars: dict[str, Any] = {"xerr": _errors(mark.x, mark.x_limits), "yerr": _errors(mark.y, mark.y_limits)}
+        axes.errorbar(
+            mark.x,
+            mark.y,
+            **bars,
+            fmt=look.marker,
+            markersize=look.size * 0.8,
+            linewidth=max(0.8, 0.6 * look.width),
+            linestyle="none",
+            **style,
+        )
+    for x, y, text in zip(mark.x, mark.y, mark.labels, strict=False):
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(-4, -4),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=8,
+            color=look.colour,
+        )
+
+
+def _errors(places: Sequence[float], bounds: Sequence[Limits]) -> list[list[float]] | None:
+    if not bounds:
+        return None
+    # Rounding may put a mean a hair outside of an interval without width.
+    below = [0.0 if low is None else max(at - low, 0.0) for at, (low, _) in zip(places, bounds, strict=True)]
+    above = [0.0 if high is None else max(high - at, 0.0) for at, (_, high) in zip(places, bounds, strict=True)]
+    return [below, above]
+
+
+def _draw_rule(axes: Axes, rule: Rule) -> None:
+    look = rule.look
+    line, area = (axes.axhline, axes.axhspan) if rule.axis == "y" else (axes.axvline, axes.axvspan)
+    line(rule.at, color=look.colour, linestyle=look.dash, linewidth=look.width, alpha=look.opacity, zorder=1)
+    if rule.span is not None:
+        area(*rule.span, color=look.colour, alpha=0.07, linewidth=0, zorder=0)
+    if rule.text:
+        axes.annotate(
+            label(rule.text, 60),
+            (1.0, rule.at),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            alpha=0.9,
+        )
+
+
+def _handle(entry: Entry) -> Any:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    look, name = entry.look, label(entry.name)
+    dash: Any = look.dash
+    if entry.kind == "area":
+        return Patch(color=look.colour, alpha=look.opacity, label=name, linewidth=0)
+    if entry.kind == "marker":
+        return Line2D([], [], color=INK, marker=look.marker, linestyle="none", label=name)
+    return Line2D([], [], color=look.colour, linestyle=dash, linewidth=2.4, label=name)
+
+
+__all__ = ["draw"]
