@@ -183,6 +183,18 @@ def test_figures_follow_the_theme(open_page: Callable[..., Page], scheme: str) -
     assert (luminance(ink) > luminance(paper)) != is_dark
 
 
+def test_pointing_at_a_bar_tells_its_name_as_text(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.locator("#s0-time_per_stage").scroll_into_view_if_needed()
+    page.locator("#s0-time_per_stage .point path").first.hover(force=True)
+    page.wait_for_selector("#s0-time_per_stage .hovertext")
+    assert EVIL in page.evaluate("document.querySelector('#s0-time_per_stage .hovertext').textContent")
+    buttons = page.evaluate(
+        "[...document.querySelectorAll('#s0-time_per_stage .modebar-btn')].map(b => b.dataset.title)"
+    )
+    assert len(buttons) == 4 and not any("hare" in title for title in buttons), "nothing offers to send a chart away"
+
+
 def test_a_phone_scrolls_in_one_direction_only(open_page: Callable[..., Page]) -> None:
     page = open_page(width=400)
     draw_all(page)

@@ -45,7 +45,7 @@
       hovermode: "closest",
       hoverlabel: { bgcolor: "--panel", bordercolor: "--soft", font: { color: "--ink", size: 12 }, align: "left" },
       dragmode: narrow ? false : "zoom",
-      bargap: 0.3,
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: "--soft", activecolor: "--ink" },
     });
   }
 
@@ -55,8 +55,9 @@
       const spec = specs[figure.id][place];
       const width = plot.clientWidth;
       const data = painted(spec.data).map((trace) => ({ ...trace, visible: !hidden.has(trace.meta) }));
+      // The buttons are named one by one: plotly's usual ones offer to send a chart to its makers.
       const config = { responsive: true, displaylogo: false, displayModeBar: width < NARROW_PX ? false : "hover", scrollZoom: false,
-        modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], toImageButtonOptions: { filename: figure.id, scale: 2 } };
+        modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], toImageButtonOptions: { filename: figure.id, scale: 2 } };
       Plotly.react(plot, data, layout(spec, width), config);
     });
     figure.dataset.drawn = "yes";
