@@ -134,14 +134,14 @@ def test_compiling_is_counted_apart_and_happens_outside_the_clock(folder, monkey
     real = CompiledBackend._build
 
     def slow(self, tokens):
-        time.sleep(0.3)
+        time.sleep(2.0)
         return real(self, tokens)
 
     monkeypatch.setattr(CompiledBackend, "_build", slow)
     before = engine.backend.compile_s
     with engine.adaptation() as adaptation:
         adaptation.advance(STEPS, {i: training_sequence(model, text, 64) for i, text in enumerate(TEXTS)})
-    assert engine.backend.compile_s - before >= 0.3 > adaptation.finetune_s
+    assert engine.backend.compile_s - before >= 2.0 > adaptation.finetune_s
 
 
 def test_weights_are_views_of_one_buffer_and_no_mask_is_passed(folder):

