@@ -167,4 +167,4 @@ def test_the_pile_is_a_source_of_a_suite(suite, tmp_path):
     assert store.read_manifest(tmp_path / "picks")["identity"]["index"] == "ivf[lists=5,probes=2]"
     flat = pile.with_changes("pool", index="flat")
     ids = [{cell.cell_id for cell in plan_run(Request(s, tmp_path / "new"), Log()).cells} for s in (pile, flat)]
-    assert len(ids[0]) == 4 and not ids[0] & ids[1]
+    assert len(ids[0]) == 2 and not ids[0] & ids[1]
