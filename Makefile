@@ -3,6 +3,7 @@ VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+KERNELS := $(VENV)/.kernels
 
 .DEFAULT_GOAL := help
 
@@ -26,7 +27,12 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Fetch the pinned assets and run the main job: a sweep with a report
 	$(BIN)/ttft-bench sweep --strategies hullft,sift,knn
 
-test: $(STAMP) ## Run all tests, the end-to-end ones on the real model and corpus included
+# A gigabyte that only tests need: kernels for a GPU are interpreted, and compiled for one that is not here.
+$(KERNELS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[kernels]'
+	@touch $(KERNELS)
+
+test: $(STAMP) $(KERNELS) ## Run all tests, the end-to-end ones on the real model and corpus included
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Check style and types

@@ -34,6 +34,20 @@ def texts(corpus: Corpus) -> tuple[list[str], list[str]]:
     return [document.text for document in corpus.train], [document.text for document in corpus.prompts]
 
 
+def stop_at(count: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stop the reading before its ``count``-th file of documents is written; the names of those that were begun."""
+    real, written = pile.write_documents, []
+
+    def stopping(path: Path, documents: Any, facts: dict[str, Any]) -> None:
+        written.append(path.name)
+        if len(written) == count:
+            raise KeyboardInterrupt
+        real(path, documents, facts)
+
+    monkeypatch.setattr(pile, "write_documents", stopping)
+    return written
+
+
 def test_test_files_are_prompts_and_the_rest_is_training_text_in_order(shards: str) -> None:
     corpus = load_corpus(shards)
     expected = [str(record["text"]) for seed in (1, 2, 3) for record in records(seed, 60)]
@@ -81,15 +95,7 @@ def test_without_a_test_file_documents_are_held_out_by_their_hash(
 
 def test_a_stopped_reading_goes_on_behind_the_last_whole_file(shards: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = texts(load_corpus(shards, seed=1))  # the seed is part of the key: another store, the same documents
-    real, written = pile.write_documents, []
-
-    def stopping(path: Path, documents: Any, facts: dict[str, Any]) -> None:
-        written.append(path.name)
-        if len(written) == 4:
-            raise KeyboardInterrupt
-        real(path, documents, facts)
-
-    monkeypatch.setattr(pile, "write_documents", stopping)
+    written = stop_at(4, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         load_corpus(shards)
     read = Counter[str]()
@@ -148,7 +154,8 @@ def test_pools_and_leaks_are_those_of_the_same_documents_in_memory(shards: str, 
 
 
 def test_the_hub_is_read_through_its_library(shards: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets", reason="installed with the development packages")
+    import datasets
+
     local = load_corpus(shards)
     folder = Path(shards.partition(":")[2])
     real = datasets.load_dataset
@@ -160,15 +167,7 @@ def test_the_hub_is_read_through_its_library(shards: str, monkeypatch: pytest.Mo
         return real("json", data_files=some, split="train", streaming=True)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    real_write, written = pile.write_documents, []
-
-    def stopping(path: Path, documents: Any, facts: dict[str, Any]) -> None:
-        written.append(path.name)
-        if len(written) == 3:
-            raise KeyboardInterrupt
-        real_write(path, documents, facts)
-
-    monkeypatch.setattr(pile, "write_documents", stopping)
+    stop_at(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         load_corpus("pile:someone/mirror@abc")
     hub = load_corpus("pile:someone/mirror@abc")

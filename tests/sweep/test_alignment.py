@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 
+from reporters import Log
 from ttft_bench.cli import app
 from ttft_bench.engine.alignment import SIZE, GradientSketcher, cosine
 from ttft_bench.engine.model import load_model
@@ -23,17 +24,6 @@ from ttft_bench.sweep.run import run_selection, run_sweep
 from ttft_bench.sweep.suite import CorpusSpec, FinetuneSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 TEXTS = ["the quick brown fox", "jumps over", "the lazy dog, ünï"]
-
-
-class Quiet:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-    def progress(self, stage, done, total):
-        assert stage == "alignment" or done <= total
 
 
 def exact(model, sequence, weights):
@@ -79,20 +69,20 @@ def folders(tiny_model_dir, tiny_embedder_dir, tiny_corpus_file, tmp_path_factor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TTFT_BENCH_CACHE", str(top / "cache"))
         patch.setenv("TTFT_PURE", "1")
-        run_selection(Request(suite, top / "picks"), Quiet())
-        run_sweep(Request(suite, top / "run", device="cpu", picks=top / "picks"), Quiet())
+        run_selection(Request(suite, top / "picks"), Log())
+        run_sweep(Request(suite, top / "run", device="cpu", picks=top / "picks"), Log())
     return top / "run", top / "picks"
 
 
 def test_every_row_with_picks_gets_its_cosine_once(folders, monkeypatch):
     run, picks = folders
     with pytest.raises(CorpusError, match=r"lacks .* text.*--picks"):
-        align_run(run, Quiet(), device="cpu")
+        align_run(run, Log(), device="cpu")
     rows = [row for row in store.load_run(run).rows if row["arm"] == "finetune"]
     calls = []
     real = GradientSketcher.sketch
     monkeypatch.setattr(GradientSketcher, "sketch", lambda self, s: calls.append(1) or real(self, s))
-    assert align_run(run, Quiet(), picks=picks, device="cpu") == len(rows) > 4
+    assert align_run(run, Log(), picks=picks, device="cpu") == len(rows) > 4
     found, warnings = read_alignment(run)
     assert warnings == [] and set(found) == {row["cell_id"] for row in rows}
     assert all(-1 <= value <= 1 for value in found.values())
@@ -101,10 +91,10 @@ def test_every_row_with_picks_gets_its_cosine_once(folders, monkeypatch):
         for prompt in {row["prompt_id"] for row in rows}
     )
     assert len(calls) == texts, "no gradient twice"
-    again = Quiet()
+    again = Log()
     assert align_run(run, again, picks=picks, device="cpu") == 0 and "0 to go" in again.notes[0]
     # Another set of weights is computed anew, and counts from then on.
-    assert align_run(run, Quiet(), picks=picks, device="cpu", weights="bias+norm") == len(rows)
+    assert align_run(run, Log(), picks=picks, device="cpu", weights="bias+norm") == len(rows)
     assert read_alignment(run)[0] != found
 
 

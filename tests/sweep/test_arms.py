@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from reporters import Log
 from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.context import fit_context, read_context
 from ttft_bench.engine.eager import EagerBackend
@@ -24,14 +25,6 @@ from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
 from ttft_bench.sweep.suite import CorpusSpec, FinetuneSpec, ModelSpec, PoolSpec, SelectSpec, Suite, load_suite
 
 QUALITY = ("bpb_before", "bpb_after", "bytes_scored", "tokens_scored", "steps", "fresh_steps", "document_ids")
-
-
-class Quiet:
-    def note(self, message):
-        pass
-
-    def progress(self, stage, done, total):
-        pass
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,12 +49,12 @@ def suite(tiny_model_dir, tiny_embedder_dir, tiny_corpus_file):
 @pytest.fixture(scope="module")
 def picks(suite, tmp_path_factory):
     folder = tmp_path_factory.mktemp("picks") / "picks"
-    run_selection(Request(suite, folder), Quiet())
+    run_selection(Request(suite, folder), Log())
     return folder
 
 
 def sweep(suite, folder, picks, **options):
-    outcome = run_sweep(Request(suite, folder, device="cpu", picks=picks, **options), Quiet())
+    outcome = run_sweep(Request(suite, folder, device="cpu", picks=picks, **options), Log())
     return outcome, store.load_run(folder).rows
 
 
@@ -182,7 +175,7 @@ def test_what_is_trained_and_how_is_in_the_row_and_in_the_cell(suite, picks, tmp
         assert row["trainable"] == finetune["trainable"].replace("[k=1]", "")
         assert row["optimizer"].startswith(optimizer) and row["long"] == finetune.get("long", "truncate")
         assert row["bpb_after"] != row["bpb_before"]
-    usual = {cell.cell_id for cell in plan_run(Request(suite, tmp_path / "x", picks=picks), Quiet()).cells}
+    usual = {cell.cell_id for cell in plan_run(Request(suite, tmp_path / "x", picks=picks), Log()).cells}
     assert not usual & {row["cell_id"] for row in rows}
 
 
@@ -269,7 +262,7 @@ def test_out_of_memory_in_any_phase_is_a_row_and_the_sweep_goes_on(suite, picks,
 
 
 def test_an_interrupt_in_lanes_keeps_what_is_finished(suite, picks, tmp_path):
-    class Impatient(Quiet):
+    class Impatient(Log):
         def progress(self, stage, done, total):
             if stage == "finetuning" and done:
                 raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from reporters import Log
 from ttft_bench.sweep import store, worker
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import run_sweep
@@ -112,17 +113,6 @@ def plugins(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-class Quiet:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-    def progress(self, stage, done, total):
-        pass
-
-
 def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_embedder_dir, tiny_corpus_file, capfd):
     suite = Suite(
         "bad",
@@ -131,7 +121,7 @@ def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_e
         select=SelectSpec((*NAMES, "knn"), budgets=(2, 3), reuse=(1,), timeout_s=1.0),
         model=ModelSpec(str(tiny_model_dir), max_tokens=32),
     )
-    log = Quiet()
+    log = Log()
     outcome = run_sweep(Request(suite, tmp_path / "run", device="cpu"), log)
     rows = store.load_run(tmp_path / "run").rows
     found = {}
@@ -167,5 +157,5 @@ def test_one_that_does_not_import_is_told_before_anything_is_spent(plugins, tmp_
 
     suite = Suite("bad", corpus=CorpusSpec(str(tiny_corpus_file)), select=SelectSpec(("hngs",)))
     with pytest.raises(PluginError, match="hangs"):
-        run_sweep(Request(suite, tmp_path / "run", device="cpu"), Quiet())
+        run_sweep(Request(suite, tmp_path / "run", device="cpu"), Log())
     assert not (tmp_path / "run" / store.PICKS).exists()

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from reporters import Log
 from ttft_bench.corpus.leaks import PARAMETERS
 from ttft_bench.errors import ResumeError, UsageError
 from ttft_bench.prefix import halves
@@ -15,14 +16,6 @@ from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
 from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite, load_suite
-
-
-class Log:
-    def note(self, message):
-        pass
-
-    def progress(self, stage, done, total):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 
+from reporters import Log
 from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, state_hash
@@ -21,22 +22,6 @@ from ttft_bench.sweep.run import plan_run, run_selection, run_sweep
 from ttft_bench.sweep.suite import ControlSpec, CorpusSpec, FinetuneSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 QUALITY = ("bpb_before", "bpb_after", "bytes_scored", "steps", "fresh_steps", "document_ids", "residual")
-
-
-class Log:
-    """A reporter that remembers; raises KeyboardInterrupt after so many finetuning updates if asked to."""
-
-    def __init__(self, interrupt_after=None):
-        self.notes, self.updates, self.interrupt_after = [], 0, interrupt_after
-
-    def note(self, message):
-        self.notes.append(message)
-
-    def progress(self, stage, done, total):
-        if stage == "finetuning":
-            self.updates += 1
-            if self.interrupt_after is not None and self.updates > self.interrupt_after:
-                raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from reporters import Log
 from ttft_bench.errors import ResumeError, SuiteError, UsageError
 from ttft_bench.report.analysis import analyse
 from ttft_bench.sweep import store
@@ -20,17 +21,6 @@ VARIED = (
     Variant("small", {"pool": {"k": 5}}),
     Variant("lora", {"finetune": {"trainable": "last[k=1]"}, "select": {"arms": ("finetune",)}}),
 )
-
-
-class Log:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, message):
-        self.notes.append(message)
-
-    def progress(self, stage, done, total):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,16 @@ Output = Annotated[
 #: A range of flags longer than this is a slip of the finger.
 _LONGEST_RANGE = 1000
 
+Falsifiers = Annotated[
+    Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
+]
+AcrossDevices = Annotated[
+    bool,
+    typer.Option(
+        "--across-devices", help="Compare qualities across devices, backends and lanes; times only on the usual one."
+    ),
+]
+
 
 def parse_numbers(text: str, what: str) -> tuple[int, ...]:
     """Read ``1,5,10-20`` as ascending whole numbers of at least 1.
@@ -300,6 +310,13 @@ def _refuse_varied(before: Suite, after: Suite) -> None:
                     )
 
 
+def find_falsifiers(given: Path | None) -> list[Path]:
+    """The file that was given, or all installed ones."""
+    from ttft_bench.registry import FALSIFIERS, files
+
+    return [given] if given is not None else list(files(FALSIFIERS))
+
+
 def default_output(name: str) -> Path:
     """``reports/<date>_<name>`` under the current folder; numbered where that is a curated record.
 
@@ -316,4 +333,4 @@ def default_output(name: str) -> Path:
     return next(path for path in candidates if not (path / MANIFEST).exists() or (path / DOCUMENTS).exists())
 
 
-__all__ = ["default_output", "parse_names", "parse_numbers", "parse_rates", "resolve_suite"]
+__all__ = ["default_output", "find_falsifiers", "parse_names", "parse_numbers", "parse_rates", "resolve_suite"]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ttft_bench.cli import options
 from ttft_bench.cli.console import note, stdout
 
 
@@ -15,27 +16,18 @@ def report(
     run: Annotated[Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of the table.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser afterwards.")] = False,
-    falsifiers: Annotated[
-        Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
-    ] = None,
-    across_devices: Annotated[
-        bool,
-        typer.Option(
-            "--across-devices",
-            help="Compare qualities across devices, backends and lanes; times only on the usual one.",
-        ),
-    ] = False,
+    falsifiers: options.Falsifiers = None,
+    across_devices: options.AcrossDevices = False,
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write report.html.")] = True,
 ) -> None:
     """Write the table, the figures and one self-contained page of a run, and print the table."""
     from ttft_bench.errors import UsageError
-    from ttft_bench.registry import FALSIFIERS, files
     from ttft_bench.report import build_report
     from ttft_bench.text import printable
 
     if open_page and not html:
         raise UsageError("--open has no page to open with --no-html; leave one of them out")
-    claims = files(FALSIFIERS) if falsifiers is None else [falsifiers]
+    claims = options.find_falsifiers(falsifiers)
     built = build_report(run, html=html, falsifiers=claims, across_devices=across_devices)
     console = stdout()
     if json:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ttft_bench.cli import options
+
 
 def statistics(
     run: Annotated[Path, typer.Argument(help="Folder that a sweep or a merge wrote.", show_default=False)],
@@ -22,21 +24,11 @@ def statistics(
     at: Annotated[
         str | None, typer.Option("--at", help="Seconds per prompt for quality at equal time, e.g. 1.75,2.00.")
     ] = None,
-    falsifiers: Annotated[
-        Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
-    ] = None,
-    across_devices: Annotated[
-        bool,
-        typer.Option(
-            "--across-devices",
-            help="Compare qualities across devices, backends and lanes; times only on the usual one.",
-        ),
-    ] = False,
+    falsifiers: options.Falsifiers = None,
+    across_devices: options.AcrossDevices = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
 ) -> None:
     """Compare strategies prompt by prompt, and answer what a reader asks, with a verdict for each question."""
-    from ttft_bench.cli.options import parse_seconds
-    from ttft_bench.registry import FALSIFIERS, files
     from ttft_bench.report.findings import find
     from ttft_bench.report.findings_markdown import findings_markdown
 
@@ -44,8 +36,8 @@ def statistics(
         run,
         by=by,
         reference=reference,
-        times_s=parse_seconds(at, "--at"),
-        falsifiers=files(FALSIFIERS) if falsifiers is None else [falsifiers],
+        times_s=options.parse_seconds(at, "--at"),
+        falsifiers=options.find_falsifiers(falsifiers),
         across_devices=across_devices,
     )
     if json:

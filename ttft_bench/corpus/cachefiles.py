@@ -69,6 +69,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         return None
+    # zipfile raises NotImplementedError where damage makes a member name an unknown compression.
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         discard(path)
         return None

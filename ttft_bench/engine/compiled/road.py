@@ -31,6 +31,10 @@ class Road(ABC):
     #: What is differentiated for, and where each gradient goes.
     leaves: Sequence[torch.Tensor]
     targets: Sequence[torch.Tensor]
+    #: Where the gradient of an embedding goes that is outside the compiled part; None without one.
+    rows: torch.Tensor | None = None
+    #: Whether ``rows`` are those of the output head too, whose gradient is there already.
+    tied: bool = False
 
     @abstractmethod
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -43,14 +47,10 @@ class Road(ABC):
         gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
         with torch.no_grad():
             copy_all(self.targets, gradients[: len(self.targets)])
-            if embedded is not None:
+            if self.rows is not None:
                 assert gradients[-1] is not None
-                self.add_embedding(tokens[0].flatten(), gradients[-1].flatten(0, 1))
+                add_embedding(self.rows, self.tied, tokens[0].flatten(), gradients[-1].flatten(0, 1))
         return loss.detach()
-
-    def add_embedding(self, ids: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Add the gradient of the embedded inputs to that of the embedding."""
-        raise NotImplementedError(f"{type(self).__name__} embeds inside")
 
 
 class WholeRoad(Road):
@@ -95,12 +95,11 @@ class SplitRoad(Road):
         leaves, stacked = _leaves(groups)
         head, table = module.get_output_embeddings(), module.get_input_embeddings()
         self._table = table.weight.detach()
-        self._tied = head.weight is table.weight
+        self.tied = head.weight is table.weight
         gradients = [view for group in groups for view in group.gradients]
         places = dict(zip(leaves, gradients, strict=True))
-        #: Gradient of the embedding; None if it is frozen.
-        self._rows = places.get(id(table.weight))
-        by_hand = set() if self._tied else {id(table.weight)}
+        self.rows = places.get(id(table.weight))
+        by_hand = set() if self.tied else {id(table.weight)}
         self.leaves = [leaf for key, leaf in leaves.items() if key not in by_hand]
         self.targets = [place for key, place in places.items() if key not in by_hand]
 
@@ -115,22 +114,21 @@ class SplitRoad(Road):
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See :class:`Road`."""
         embedded = embedding(tokens[0], self._table)
-        if self._rows is not None:
+        if self.rows is not None:
             embedded.requires_grad_()
         loss = self._loss(self._tensors, *self._head, embedded, tokens[1])
-        return loss, embedded if self._rows is not None else None
+        return loss, embedded if self.rows is not None else None
 
-    def add_embedding(self, ids: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Sum over equal tokens with one small matrix product, then write each token's row."""
-        rows = self._rows
-        assert rows is not None
-        same = (ids[:, None] == ids[None, :]).to(rows.dtype)
-        sums = same @ gradient.to(rows.dtype)
-        if self._tied:  # the head's gradient is there already
-            sums = rows.index_select(0, ids) + sums
-        else:
-            rows.zero_()
-        rows.index_copy_(0, ids, sums)
+
+def add_embedding(rows: torch.Tensor, tied: bool, ids: torch.Tensor, gradient: torch.Tensor) -> None:
+    """Sum the gradient of embedded inputs over equal tokens with one small product, then write each token's row."""
+    same = (ids[:, None] == ids[None, :]).to(rows.dtype)
+    sums = same @ gradient.to(rows.dtype)
+    if tied:
+        sums = rows.index_select(0, ids) + sums
+    else:
+        rows.zero_()
+    rows.index_copy_(0, ids, sums)
 
 
 def _leaves(groups: Sequence[FlatGroup]) -> tuple[dict[int, nn.Parameter], set[int]]:
