@@ -9,6 +9,7 @@ from typing import Any
 from ttft_bench.errors import TtftBenchError
 from ttft_bench.registry import SUITES, entries
 from ttft_bench.sweep.cost import Cost, cost_of, duration
+from ttft_bench.sweep.rates import CPU, GPU
 from ttft_bench.sweep.suite import Suite, load_suite
 
 
@@ -126,7 +127,7 @@ def facts(listed: Listed) -> list[tuple[str, str]]:
                 f"{cost.selections:,} selections, {cost.steps:,} training steps",
             ),
             ("on 2 CPU cores", f"{duration(cost.cpu_s)} of finetuning and scoring"),
-            ("on one H100", f"{duration(cost.h100_s)} of finetuning and scoring, compiling aside"),
+            (f"on {GPU}", f"{duration(cost.gpu_s)} of finetuning and scoring, compiling aside"),
             ("rates from", ", ".join(cost.sources)),
         ]
     found.append(("problem", listed.problem))
@@ -144,7 +145,7 @@ def _distinct(values: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(values))
 
 
-HEADER = ("suite", "what it runs", "prompts", "cells", "steps", "2 CPU cores", "one H100")
+HEADER = ("suite", "what it runs", "prompts", "cells", "steps", CPU, GPU)
 
 
 def line(listed: Listed) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ def line(listed: Listed) -> tuple[str, ...]:
     if cost is None:
         return (listed.name, what, *[""] * 3, listed.problem, "")
     counts = (f"{cost.prompts:,}", f"{cost.cells:,}", f"{cost.steps:,}")
-    return (listed.name, what, *counts, duration(cost.cpu_s), duration(cost.h100_s))
+    return (listed.name, what, *counts, duration(cost.cpu_s), duration(cost.gpu_s))
 
 
 def markdown(listed: Sequence[Listed]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ttft_bench.sweep.plan import Cell, base_jobs, make_cells, make_jobs
-from ttft_bench.sweep.rates import CPU, H100, MEAN_TOKENS, rate_of
+from ttft_bench.sweep.rates import CPU, GPU, MEAN_TOKENS, rate_of
 from ttft_bench.sweep.suite import PoolSpec, Suite
 
 #: Share of a training step that scoring takes: the forward pass is 2 of 6 operations per weight.
@@ -28,7 +28,7 @@ class Cost:
         selections: calls of strategies.
         steps: training steps.
         cpu_s: seconds of finetuning and scoring on :data:`ttft_bench.sweep.rates.CPU`; None if never measured.
-        h100_s: the same on :data:`ttft_bench.sweep.rates.H100`.
+        gpu_s: the same on :data:`ttft_bench.sweep.rates.GPU`.
         sources: reports that the seconds come from.
     """
 
@@ -37,7 +37,7 @@ class Cost:
     selections: int
     steps: int
     cpu_s: float | None
-    h100_s: float | None
+    gpu_s: float | None
     sources: tuple[str, ...]
 
 
@@ -63,7 +63,7 @@ def cost_of(suite: Suite) -> Cost | None:
         selections=sum(part.selections for part in found),
         steps=sum(part.steps for part in found),
         cpu_s=_sum([part.cpu_s for part in found]),
-        h100_s=_sum([part.h100_s for part in found]),
+        gpu_s=_sum([part.gpu_s for part in found]),
         sources=tuple(dict.fromkeys(source for part in found for source in part.sources)),
     )
 
@@ -87,15 +87,15 @@ def _one(suite: Suite) -> Cost | None:
     passes = picked + _SCORING * len(cells)
     tokens = mean_tokens(suite)
     eager = suite.finetune.dropout or suite.model.precision not in ("auto", "bf16")
-    rates = [rate_of(device, suite.model.name, eager=eager) for device in (CPU, H100)]
-    cpu_s, h100_s = (None if rate is None else prompts * passes * rate.seconds(tokens) for rate in rates)
+    rates = [rate_of(device, suite.model.name, eager=eager) for device in (CPU, GPU)]
+    cpu_s, gpu_s = (None if rate is None else prompts * passes * rate.seconds(tokens) for rate in rates)
     return Cost(
         prompts=prompts,
         cells=prompts * len(cells),
         selections=prompts * sum(len(job.budgets) for job in jobs),
         steps=prompts * steps,
         cpu_s=cpu_s,
-        h100_s=h100_s,
+        gpu_s=gpu_s,
         sources=tuple(rate.source for rate in rates if rate is not None),
     )
 
