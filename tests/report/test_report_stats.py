@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from ttft_bench.report.analysis import analyse
+from ttft_bench.report.groups import aggregate, estimate
 from ttft_bench.report.metrics import COST, QUALITY, Metric, better_corner
 from ttft_bench.report.pareto import frontier
 from ttft_bench.report.plain import analysis_to_json
-from ttft_bench.report.stats import aggregate, estimate, spread, total_seconds
+from ttft_bench.report.stats import spread, total_seconds
 
 Make = Callable[..., Any]
 

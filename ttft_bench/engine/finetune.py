@@ -113,7 +113,7 @@ class Engine:
     ) -> None:
         self.model = model
         self.settings = settings or Settings()
-        claim(self)
+        claim(model, self, self.settings.trainable)
         shared = like.backend if like is not None else None
         self.backend: Backend = open_backend(backend, model, self.settings, options, shared)
         self.restore_s = 0.0

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
 
 import torch
 
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    from ttft_bench.engine.finetune import Engine
 
 
 def check_sequence(model: LanguageModel, sequence: torch.Tensor) -> None:
@@ -27,17 +23,24 @@ def check_sequence(model: LanguageModel, sequence: torch.Tensor) -> None:
         raise UsageError(f"token ids must be in 0..{vocabulary - 1} for {model.name}, got {low}..{high}")
 
 
-def claim(engine: Engine) -> None:
-    """Let one kind of training at a time have a model: another one would freeze or move weights under its feet."""
-    module = engine.model.module
-    last = getattr(module, "_ttft_engine", None)
-    owner: Engine | None = last() if last is not None else None
-    if owner is not None and owner.settings.trainable != engine.settings.trainable:
+def claim(model: LanguageModel, owner: object, trainable: str) -> None:
+    """Let one kind of training at a time have a model: another one would freeze or move weights under its feet.
+
+    Args:
+        model: what is to be trained.
+        owner: who trains it; once it is gone, the model is free again.
+        trainable: spec of the weights that are trained.
+
+    Raises:
+        UsageError: somebody else trains other weights of the model.
+    """
+    last, trained = getattr(model.module, "_ttft_claim", (None, ""))
+    if last is not None and last() is not None and trained != trainable:
         raise UsageError(
-            f"{engine.model.name} is being trained as {owner.settings.trainable} by another Engine, which "
-            f"{engine.settings.trainable} would disturb: drop that Engine first, or load the model again"
+            f"{model.name} is being trained as {trained} by another Engine, which {trainable} would disturb: drop that "
+            "Engine first, or load the model again"
         )
-    module._ttft_engine = weakref.ref(engine)
+    model.module._ttft_claim = (weakref.ref(owner), trainable)
 
 
 __all__ = ["check_sequence", "claim"]

@@ -7,17 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group, aggregate
 from ttft_bench.report.pareto import group_frontier
-from ttft_bench.report.stats import (
-    MIN_PROMPTS_TO_RANK,
-    Estimate,
-    Group,
-    Key,
-    Row,
-    aggregate,
-    is_measured,
-    settle,
-)
+from ttft_bench.report.stats import Key, Row, is_measured, settle
 from ttft_bench.report.variants import tell_apart
 
 #: Finetuning on random corpus documents: what any finetuning gives, chosen or not.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST, QUALITY, Metric
-from ttft_bench.report.stats import Group
 
 Item = TypeVar("Item")
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ttft_bench.report.analysis import Analysis
+from ttft_bench.report.groups import Group
 from ttft_bench.report.paired.outcomes import CONFIDENCE
-from ttft_bench.report.stats import Group
 
 
 def analysis_to_json(analysis: Analysis) -> dict[str, Any]:

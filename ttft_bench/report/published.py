@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttft_bench.report.analysis import control_labels
+from ttft_bench.report.groups import estimate
 from ttft_bench.report.markdown import plain
 from ttft_bench.report.paired.at_time import bpb_at_times
 from ttft_bench.report.paired.prompts import by_setting, per_prompt, quality
 from ttft_bench.report.paired.split import QUALITY_SCOPE, split_scopes, timed_alike
 from ttft_bench.report.questions.evaluate import matches
-from ttft_bench.report.stats import Row, estimate, is_measured, number, settle, total_seconds
+from ttft_bench.report.stats import Row, is_measured, number, settle, total_seconds
 
 _TITLES = {
     "bpb_pct": "BPB%",

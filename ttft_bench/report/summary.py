@@ -6,8 +6,8 @@ from collections import Counter
 
 from ttft_bench.report.analysis import Analysis
 from ttft_bench.report.format import plural, seconds
+from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.report.metrics import COST
-from ttft_bench.report.stats import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.text import printable
 
 

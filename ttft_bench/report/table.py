@@ -8,8 +8,8 @@ from rich.text import Text
 
 from ttft_bench.report import format as fmt
 from ttft_bench.report.analysis import Analysis
+from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST
-from ttft_bench.report.stats import Group
 from ttft_bench.text import printable
 
 #: Header, style and whether the column is a number.

@@ -5,7 +5,8 @@
 ``flat``         trained weights, gradients and moments side by side: an update is one kernel, a restore one copy
 ``rules``        the optimizers as arithmetic on flat tensors
 ``code``         the compiled function, with all weights as arguments, in bf16 where products are: no cast per step
-``attention``    causal attention without a mask
+``skeleton``     the copy of the module that is compiled: products stacked, rotary tables looked up
+``attention``    causal attention without a mask, by kernels that repeat their bits
 ``road``         forward pass and loss: through the module's own head, or with a padded head of ours
 ``program``      one static shape, compiled and captured
 ``backend``      the whole behind the interface of :mod:`ttft_bench.engine.backend`

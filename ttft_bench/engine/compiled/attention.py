@@ -1,8 +1,11 @@
-"""Causal attention that never sees a mask: what the fast kernels need.
+"""Causal attention that never sees a mask, which the fast kernels need, and that gives the same bits every time.
 
 While a model is being traced, ``transformers`` cannot look into the position ids to see that a sequence is
 not packed, and builds a four-dimensional mask to be safe; with a mask the flash kernels are out. An attention
 function under a name of its own, for which no mask is ever made, leaves nothing to be built.
+
+On a GPU, PyTorch's own kernels add some gradients up in whatever order thread blocks finish, so that a row would depend
+on what other lanes are doing. Kernels that the compiler writes (flex attention) have a fixed order.
 """
 
 from __future__ import annotations

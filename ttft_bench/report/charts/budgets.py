@@ -17,10 +17,11 @@ from ttft_bench.report.charts.words import (
     strategy_entries,
     told,
 )
+from ttft_bench.report.groups import Estimate, estimate
 from ttft_bench.report.metrics import QUALITY
-from ttft_bench.report.paired.prompts import by_setting, groups_of
+from ttft_bench.report.paired.prompts import by_setting, groups_of, per_prompt
 from ttft_bench.report.paired.split import split_rows
-from ttft_bench.report.stats import Estimate, Key, Row, estimate, per_prompt_quality
+from ttft_bench.report.stats import Key, Row
 from ttft_bench.report.view import View
 from ttft_bench.text import printable
 
@@ -52,7 +53,7 @@ def _curves(rows: Sequence[Row]) -> list[dict[Key, Estimate]]:
     groups = groups_of(rows)
     lines: defaultdict[tuple[Any, ...], dict[Key, Estimate]] = defaultdict(dict)
     for key, part in by_setting(rows).items():
-        found = estimate(per_prompt_quality(part), groups)
+        found = estimate(per_prompt(part), groups)
         if found is not None and key.reuse_interval == 1 and key.budget > 0:
             lines[key.series][key] = found
     return list(lines.values())

@@ -18,8 +18,8 @@ from ttft_bench.report.charts.words import (
     strategy_entries,
 )
 from ttft_bench.report.figures import INK
+from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST, QUALITY, better_corner
-from ttft_bench.report.stats import Group
 from ttft_bench.report.view import View
 
 KEY = "quality_vs_time"

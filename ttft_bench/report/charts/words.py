@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from ttft_bench.report import format as fmt
 from ttft_bench.report.charts.model import Axis, Entry, Limits, Look
 from ttft_bench.report.figures import INK, label
+from ttft_bench.report.groups import Estimate, Group
 from ttft_bench.report.metrics import COST
 from ttft_bench.report.paired.outcomes import Interval
-from ttft_bench.report.stats import Estimate, Group, Key
+from ttft_bench.report.stats import Key
 from ttft_bench.report.view import View
 from ttft_bench.text import printable
 

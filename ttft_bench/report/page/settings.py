@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ttft_bench.report import format as fmt
+from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST
 from ttft_bench.report.page import tables
 from ttft_bench.report.page.tables import Cell, Column, Kind, Line, Table
 from ttft_bench.report.paired.aggregates import SettingSummary
 from ttft_bench.report.paired.compare import Comparison
-from ttft_bench.report.stats import Group, Spread
+from ttft_bench.report.stats import Spread
 from ttft_bench.report.view import View
 
 _TIMES = (("select_s", "select"), ("finetune_s", "finetune"), (COST.key, "total"))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ttft_bench.report import format as fmt
+from ttft_bench.report.groups import Estimate
 from ttft_bench.report.paired.outcomes import Interval
-from ttft_bench.report.stats import Estimate, Spread
+from ttft_bench.report.stats import Spread
 from ttft_bench.text import printable
 
 Kind = Literal["", "control", "frontier"]

@@ -75,10 +75,17 @@ def _summary(key: Key, rows: Sequence[Row]) -> SettingSummary:
     )
 
 
-def _corpus(measured: Sequence[Row], groups: Mapping[str, str]) -> Interval:
+def corpus_bits(measured: Sequence[Row]) -> tuple[dict[str, float], dict[str, float]] | None:
+    """Bits of each prompt after and before; None where a measured prompt lacks either."""
     after, before = per_prompt(measured, bits_after), per_prompt(measured, bits_before)
-    if after.keys() != per_prompt(measured).keys() or after.keys() != before.keys():
+    return (after, before) if per_prompt(measured).keys() == after.keys() == before.keys() else None
+
+
+def _corpus(measured: Sequence[Row], groups: Mapping[str, str]) -> Interval:
+    bits = corpus_bits(measured)
+    if bits is None:
         return Interval(None, None, None, 0, 0, Outcome.NO_DATA)
+    after, before = bits
     sums = np.array([[100 * after[prompt], before[prompt]] for prompt in after]).reshape(-1, 2)
     return interval(sums, [groups[prompt] for prompt in after], ratio)
 
@@ -87,4 +94,4 @@ def _spread(rows: Sequence[Row], column: str) -> Spread | None:
     return spread([value for row in rows if (value := number(row, column)) is not None])
 
 
-__all__ = ["TIME_COLUMNS", "SettingSummary", "bits_after", "bits_before", "summarise_settings"]
+__all__ = ["TIME_COLUMNS", "SettingSummary", "bits_after", "bits_before", "corpus_bits", "summarise_settings"]
