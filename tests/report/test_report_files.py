@@ -199,3 +199,15 @@ def test_importing_the_report_is_light_and_building_it_needs_no_torch() -> None:
         "assert 'torch' not in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ})
+
+
+def test_without_the_library_of_the_page_everything_else_is_written_and_said(
+    tmp_path: Path, fake_run: Make, sweep_rows: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    report = _write(fake_run(tmp_path, MANIFEST, sweep_rows({"knn": 9}, (1,), (1,), 3)), True)
+
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "README.md").is_file()
+    assert "pip install plotly" in report.notes[-1]
+    assert f"ttft-bench report {tmp_path}" in report.notes[-1]

@@ -6,6 +6,7 @@ are loaded by the functions that need them.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,8 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
     readme = build_markdown(analysis, run.manifest, summary, told, picture if picture in contents else "")
     beside = published_markdown(beside_published(run.rows, run.manifest))
     contents["README.md"] = (f"{readme}\n{beside.rstrip()}\n" if beside else readme).encode("utf-8")
-    if html:
+    unwritten = _no_page(run.path) if html else ()
+    if html and not unwritten:
         from ttft_bench.report.page import build_page
 
         table = run.path / "results.parquet"
@@ -117,7 +119,17 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         with replacing(target, _REMEDY) as handle:
             handle.write(content)
         written.append(target)
-    return Report(tuple(written), build_table(analysis), summary, told, analysis)
+    return Report(tuple(written), build_table(analysis), summary, (*told, *unwritten), analysis)
+
+
+def _no_page(path: Path) -> tuple[str, ...]:
+    """Why the page cannot be drawn here, if so: where only the rows are made, nothing of them may look lost."""
+    try:
+        import plotly  # noqa: F401
+    except ImportError:
+        command = shlex.join(["ttft-bench", "report", str(path)])
+        return (f"report.html was not written: plotly is not installed (pip install plotly); then: {command}",)
+    return ()
 
 
 __all__ = ["Report", "build_report"]
