@@ -199,6 +199,16 @@ def test_stored_picks_that_are_not_there(suite, tmp_path):
         sweep(suite, tmp_path / "run", picks=tmp_path / "picks")
 
 
+def test_stored_picks_are_found_however_their_spec_is_written_and_missing_ones_named(suite, tmp_path):
+    made = dataclasses.replace(suite, select=dataclasses.replace(suite.select, strategies=("knn", "sift[lam=1]")))
+    run_selection(Request(made, tmp_path / "picks", limit=1), Log())
+    _, rows = sweep(made, tmp_path / "run", picks=tmp_path / "picks")
+    assert {"knn", "sift[lam=1.0]"} <= {row["strategy"] for row in rows}
+    more = dataclasses.replace(made, select=dataclasses.replace(made.select, strategies=("knn", "sift[lam=2]")))
+    with pytest.raises(UsageError, match=r"no picks for sift\[lam=2.0\] .it has .*sift\[lam=1.0\]"):
+        sweep(more, tmp_path / "other", picks=tmp_path / "picks")
+
+
 @pytest.mark.parametrize(
     ("change", "name"),
     [

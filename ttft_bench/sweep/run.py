@@ -240,6 +240,26 @@ class _Stored:
     picks: Picks
 
 
+def _labels(text: str, stored: Sequence[str]) -> list[str]:
+    """Stored labels of strategies as written: ``sift[lam=1]`` is stored as ``sift[lam=1.0]``.
+
+    A strategy whose plug-in is not here can still be finetuned from, under the very label it was stored with.
+    """
+    from ttft_bench.errors import TtftBenchError
+    from ttft_bench.registry import build_selector, parse_specs
+
+    if text in stored:
+        return [text]
+    specs = [str(parsed) for parsed in parse_specs(text)]
+    labels = []
+    for spec in specs:
+        try:
+            labels.append(spec if spec in stored else repr(build_selector(spec)))
+        except TtftBenchError:
+            labels.append(spec)
+    return labels
+
+
 def _from_picks(request: Request) -> _Stored:
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.picks import load_picks
@@ -248,7 +268,14 @@ def _from_picks(request: Request) -> _Stored:
     picks = load_picks(request.picks)
     manifest = store.read_manifest(request.picks) or {}
     reuse = tuple(sorted(set(request.suite.select.reuse)))
-    wanted = set(request.suite.select.strategies)
+    there = sorted({record["strategy"] for record in picks.records.values()})
+    wanted = {label for text in request.suite.select.strategies for label in _labels(text, there)}
+    missing = sorted(wanted - set(there))
+    if missing:
+        raise UsageError(
+            f"{request.picks} holds no picks for {', '.join(missing)} (it has {', '.join(there) or 'none'}): leave "
+            "them out of --strategies, or make them with `ttft-bench select`"
+        )
     budgets = set(request.suite.select.budgets)
     found: dict[str, Job] = {}
     for record in picks.records.values():
@@ -268,8 +295,7 @@ def _from_picks(request: Request) -> _Stored:
             bool(record.get("nested")),
         )
     if not any(not job.control for job in found.values()):
-        there = ", ".join(sorted({record["strategy"] for record in picks.records.values()}))
-        raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {there})")
+        raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {', '.join(there)})")
     before = manifest.get("identity", {})
     identity = {key: before[key] for key in SELECTION_KEYS if key in before}
     if (identity.get("query") == FIRST_HALF) != (request.suite.score.protocol == "prefix"):
