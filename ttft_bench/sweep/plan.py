@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import hashed_name
 from ttft_bench.engine.choices import ARMS
@@ -20,6 +20,10 @@ from ttft_bench.engine.settings import Settings
 from ttft_bench.errors import BrokenPluginError, UsageError
 from ttft_bench.sweep.schema import CELL_ID_VERSION
 from ttft_bench.sweep.suite import Suite
+
+if TYPE_CHECKING:
+    from ttft_bench.selector import Selector
+    from ttft_bench.specs import Spec
 
 #: Turns picked documents into what the steps of a schedule train on: chunks, batches.
 Arrange = Callable[[Sequence[int]], Sequence[Hashable]]
@@ -226,8 +230,7 @@ def make_jobs(suite: Suite) -> list[Job]:
     jobs: list[Job] = []
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
-            _probe_stranger(parsed.name)
-            selector = build_selector(str(parsed))
+            selector = build_probed(parsed)
             spec = repr(selector)
             # Who picks nothing twice never repeats a step: rows with reuse would say what those without it say.
             useful = reuse if selector.repeats or 1 not in reuse else (1,)
@@ -256,17 +259,22 @@ def base_jobs(suite: Suite) -> list[Job]:
     return [Job(BASE, "", "", "", (0,), (1,), True, ("none",))] if "none" in suite.select.arms else []
 
 
-def _probe_stranger(name: str) -> None:
-    """Import a stranger's plug-in in a child process first: one that hangs must not hang the run."""
-    from ttft_bench.registry import entry
+def build_probed(spec: Spec) -> Selector:
+    """Build a selector, a stranger's only once a child process could import it: one that hangs must not hang the run.
+
+    Raises:
+        SpecError, PluginError: the spec does not fit an installed strategy, or that cannot be used.
+    """
+    from ttft_bench.registry import build_selector, entry
     from ttft_bench.registry.listing import probe_rows
 
-    item = entry(name)
-    if item.built_in:
-        return
-    (row,) = probe_rows([item], timeout_s=20.0)
-    if row.status == "broken":
-        raise BrokenPluginError(f"strategy {name!r} of {item.source} cannot be used: {row.cause}; {row.remedy}")
+    item = entry(spec.name)
+    if not item.built_in:
+        (row,) = probe_rows([item], timeout_s=20.0)
+        if row.status == "broken":
+            why = f"{row.cause}; {row.remedy}"
+            raise BrokenPluginError(f"strategy {spec.name!r} of {item.source} cannot be used: {why}")
+    return build_selector(str(spec))
 
 
 __all__ = [
@@ -275,6 +283,7 @@ __all__ = [
     "Job",
     "Task",
     "base_jobs",
+    "build_probed",
     "drop_unchanged",
     "make_cells",
     "make_jobs",

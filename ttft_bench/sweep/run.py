@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttft_bench.corpus.sources import EMBEDDING
-from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
-from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs, picked_arms
+from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs
 from ttft_bench.sweep.record import (
-    SELECTION_KEYS,
     cell_identity,
     engine_identity,
     open_manifest,
@@ -23,6 +19,7 @@ from ttft_bench.sweep.record import (
 )
 from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
+from ttft_bench.sweep.stored import from_picks, wanted_prompts
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
@@ -57,7 +54,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     suite = request.suite
     model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
     if request.picks is not None:
-        stored = _from_picks(request)
+        stored = from_picks(request)
         selection, jobs, prompts, picks = stored.identity, stored.jobs, stored.prompts, stored.picks
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
@@ -132,7 +129,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
     target = resolve_device(request.device)
     device = device_label(target)
     request = _settle_precision(request, target)
-    stored = _from_picks(request) if request.picks is not None else None
+    stored = from_picks(request) if request.picks is not None else None
     if stored is not None:
         request = replace(request, suite=stored.suite)
     suite = request.suite
@@ -151,7 +148,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             store.check_identity(request.folder, selection)
         else:
             picks, selection = _select(request, jobs, reporter)
-            prompts = _wanted_prompts(picks, request)
+            prompts = wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
         jobs = [*jobs, *base_jobs(suite)]
         cells = _without_idle_reuse(suite, _cells(suite, prompts, jobs, cell_identity(identity)), picks)
@@ -211,112 +208,6 @@ def _note_failures(picks: Picks, jobs: Sequence[Job], prepared: Prepared, report
         ]
         if bad:
             reporter.note(f"warning: {job.label}: {len(bad)} selection(s) failed, first: {bad[0]['reason']}")
-
-
-def _wanted_prompts(picks: Picks, request: Request) -> list[str]:
-    """The stored prompts that are within the subsets and the limit asked for now."""
-    corpus = request.suite.corpus
-    limits = [n for n in (request.limit, corpus.prompts_per_subset) if n is not None]
-    seen: Counter[str] = Counter()
-    wanted = []
-    for prompt_id, prompt in picks.prompts.items():
-        subset = prompt["subset"]
-        if corpus.subsets is not None and subset not in corpus.subsets:
-            continue
-        seen[subset] += 1
-        if not limits or seen[subset] <= min(limits):
-            wanted.append(prompt_id)
-    return wanted
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with."""
-
-    suite: Suite
-    identity: dict[str, Any]
-    jobs: list[Job]
-    prompts: list[str]
-    picks: Picks
-
-
-def _labels(text: str, stored: Sequence[str]) -> list[str]:
-    """Stored labels of strategies as written: ``sift[lam=1]`` is stored as ``sift[lam=1.0]``.
-
-    A strategy whose plug-in is not here can still be finetuned from, under the very label it was stored with.
-    """
-    from ttft_bench.errors import TtftBenchError
-    from ttft_bench.registry import build_selector, parse_specs
-
-    if text in stored:
-        return [text]
-    specs = [str(parsed) for parsed in parse_specs(text)]
-    labels = []
-    for spec in specs:
-        try:
-            labels.append(spec if spec in stored else repr(build_selector(spec)))
-        except TtftBenchError:
-            labels.append(spec)
-    return labels
-
-
-def _from_picks(request: Request) -> _Stored:
-    from ttft_bench.errors import UsageError
-    from ttft_bench.sweep.picks import load_picks
-
-    assert request.picks is not None
-    picks = load_picks(request.picks)
-    manifest = store.read_manifest(request.picks) or {}
-    reuse = tuple(sorted(set(request.suite.select.reuse)))
-    there = sorted({record["strategy"] for record in picks.records.values()})
-    wanted = {label for text in request.suite.select.strategies for label in _labels(text, there)}
-    missing = sorted(wanted - set(there))
-    if missing:
-        raise UsageError(
-            f"{request.picks} holds no picks for {', '.join(missing)} (it has {', '.join(there) or 'none'}): leave "
-            "them out of --strategies, or make them with `ttft-bench select`"
-        )
-    budgets = set(request.suite.select.budgets)
-    found: dict[str, Job] = {}
-    for record in picks.records.values():
-        label, control = record["strategy"], bool(record["control"])
-        if (wanted and not control and label not in wanted) or record["budget"] not in budgets:
-            continue
-        before = found[label].budgets if label in found else ()
-        found[label] = Job(
-            label,
-            record["spec"],
-            record["distribution"],
-            record["pool"],
-            tuple(sorted({*before, record["budget"]})),
-            (1,) if control else reuse,
-            control,
-            picked_arms(request.suite),
-            bool(record.get("nested")),
-        )
-    if not any(not job.control for job in found.values()):
-        raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {', '.join(there)})")
-    before = manifest.get("identity", {})
-    identity = {key: before[key] for key in SELECTION_KEYS if key in before}
-    if (identity.get("query") == FIRST_HALF) != (request.suite.score.protocol == "prefix"):
-        asked = "the first half" if identity.get("query") == FIRST_HALF else "all"
-        raise UsageError(
-            f"{request.picks} holds picks that were found with {asked} of each prompt, which does not go with "
-            f"bpb-protocol {request.suite.score.protocol}: use another protocol, or make the picks again with this one"
-        )
-    made_with = (
-        request.suite.with_changes("", seed=identity.get("seed"))
-        .with_changes("corpus", source=identity.get("corpus"))
-        .with_changes(
-            "pool",
-            embedder=identity.get("embedder"),
-            k=identity.get("pool_k"),
-            source=identity.get("pool_source") or EMBEDDING,
-            index=identity.get("index") or "flat",
-            exclude_near_duplicates=bool(identity.get("excluded")),
-        )
-    )
-    return _Stored(made_with, identity, list(found.values()), _wanted_prompts(picks, request), picks)
 
 
 __all__ = ["Outcome", "Plan", "Reporter", "Request", "plan_run", "run_selection", "run_sweep"]

@@ -1,0 +1,130 @@
+"""Picks that were stored before: narrowed to what a sweep asks for, with what they were made with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ttft_bench.corpus.sources import EMBEDDING
+from ttft_bench.errors import PluginError, UsageError
+from ttft_bench.prefix import FIRST_HALF
+from ttft_bench.sweep import store
+from ttft_bench.sweep.plan import Job, build_probed, picked_arms
+from ttft_bench.sweep.record import SELECTION_KEYS
+from ttft_bench.sweep.request import Request
+from ttft_bench.sweep.suite import Suite
+
+if TYPE_CHECKING:
+    from ttft_bench.specs import Spec
+    from ttft_bench.sweep.picks import Picks
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with."""
+
+    suite: Suite
+    identity: dict[str, Any]
+    jobs: list[Job]
+    prompts: list[str]
+    picks: Picks
+
+
+def from_picks(request: Request) -> Stored:
+    """Read the folder ``request.picks`` and keep what its suite asks for.
+
+    Raises:
+        CorpusError: the folder holds no picks, or lacks a text that one of them names.
+        UsageError: it lacks a strategy that was asked for, or goes with another protocol.
+        SpecError: a strategy does not parse or fit.
+    """
+    from ttft_bench.registry import parse_specs
+    from ttft_bench.sweep.picks import load_picks
+
+    assert request.picks is not None
+    picks = load_picks(request.picks)
+    manifest = store.read_manifest(request.picks) or {}
+    reuse = tuple(sorted(set(request.suite.select.reuse)))
+    there = sorted({record["strategy"] for record in picks.records.values()})
+    wanted = {_label(spec, there) for text in request.suite.select.strategies for spec in parse_specs(text)}
+    missing = sorted(wanted - set(there))
+    if missing:
+        raise UsageError(
+            f"{request.picks} holds no picks for {', '.join(missing)} (it has {', '.join(there) or 'none'}): leave "
+            "them out of --strategies, or make them with `ttft-bench select`"
+        )
+    budgets = set(request.suite.select.budgets)
+    found: dict[str, Job] = {}
+    for record in picks.records.values():
+        label, control = record["strategy"], bool(record["control"])
+        if (wanted and not control and label not in wanted) or record["budget"] not in budgets:
+            continue
+        before = found[label].budgets if label in found else ()
+        found[label] = Job(
+            label,
+            record["spec"],
+            record["distribution"],
+            record["pool"],
+            tuple(sorted({*before, record["budget"]})),
+            (1,) if control else reuse,
+            control,
+            picked_arms(request.suite),
+            bool(record.get("nested")),
+        )
+    if not any(not job.control for job in found.values()):
+        raise UsageError(f"{request.picks} holds no picks for these strategies and budgets (it has {', '.join(there)})")
+    before = manifest.get("identity", {})
+    identity = {key: before[key] for key in SELECTION_KEYS if key in before}
+    if (identity.get("query") == FIRST_HALF) != (request.suite.score.protocol == "prefix"):
+        asked = "the first half" if identity.get("query") == FIRST_HALF else "all"
+        raise UsageError(
+            f"{request.picks} holds picks that were found with {asked} of each prompt, which does not go with "
+            f"bpb-protocol {request.suite.score.protocol}: use another protocol, or make the picks again with this one"
+        )
+    made_with = (
+        request.suite.with_changes("", seed=identity.get("seed"))
+        .with_changes("corpus", source=identity.get("corpus"))
+        .with_changes(
+            "pool",
+            embedder=identity.get("embedder"),
+            k=identity.get("pool_k"),
+            source=identity.get("pool_source") or EMBEDDING,
+            index=identity.get("index") or "flat",
+            exclude_near_duplicates=bool(identity.get("excluded")),
+        )
+    )
+    return Stored(made_with, identity, list(found.values()), wanted_prompts(picks, request), picks)
+
+
+def wanted_prompts(picks: Picks, request: Request) -> list[str]:
+    """The stored prompts that are within the subsets and the limit asked for now."""
+    corpus = request.suite.corpus
+    limits = [n for n in (request.limit, corpus.prompts_per_subset) if n is not None]
+    seen: Counter[str] = Counter()
+    wanted = []
+    for prompt_id, prompt in picks.prompts.items():
+        subset = prompt["subset"]
+        if corpus.subsets is not None and subset not in corpus.subsets:
+            continue
+        seen[subset] += 1
+        if not limits or seen[subset] <= min(limits):
+            wanted.append(prompt_id)
+    return wanted
+
+
+def _label(spec: Spec, stored: Container[str]) -> str:
+    """The label that a spec is stored under: ``sift[lam=1]`` is stored as ``sift[lam=1.0]``.
+
+    Picks of a plug-in that is not on this machine are found under the very label they were stored with.
+    """
+    if str(spec) in stored:
+        return str(spec)
+    try:
+        return repr(build_probed(spec))
+    except PluginError:
+        return str(spec)
+
+
+__all__ = ["Stored", "from_picks", "wanted_prompts"]
