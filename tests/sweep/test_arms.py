@@ -117,6 +117,21 @@ def test_a_context_that_does_not_fit_is_left_out(tiny_model_dir):
     assert empty.n_documents == 0 and read_context(model, empty) is None
 
 
+def test_a_context_is_read_in_the_precision_of_steps_and_kept_in_that_of_scoring(tiny_model_dir):
+    found = {}
+    for precision in ("fp32", "bf16"):
+        model = load_model(tiny_model_dir, device="cpu", precision=precision)
+        target = make_target(model, "alpha beta gamma delta", 64)
+        kept = read_context(model, fit_context(model, target, [training_sequence(model, "zeta eta theta", 64)]))
+        layer = kept.layers[0]
+        assert layer.keys.dtype == layer.values.dtype == torch.float32
+        found[precision] = (layer.values, score(model, target, kept))
+    (exact, bits), (rounded, near) = found["fp32"], found["bf16"]
+    assert not torch.equal(exact, rounded), "the same values to the last bit were not computed in bf16"
+    assert torch.allclose(exact, rounded, rtol=0.05, atol=0.02 * float(exact.abs().max()))
+    assert near == pytest.approx(bits, rel=1e-3)
+
+
 def test_windows_after_one_context_do_not_see_each_other(tiny_model_dir):
     model = load_model(tiny_model_dir, device="cpu")
     target = make_target(model, "alpha beta gamma delta " * 3, 20, "document")

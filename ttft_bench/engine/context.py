@@ -53,13 +53,20 @@ def fit_context(model: LanguageModel, target: Target, documents: Sequence[torch.
 def read_context(model: LanguageModel, context: Context) -> Any:
     """Run the model over a context once; what it keeps of it serves every window.
 
+    Reading is to this arm what training steps are to the others, so it is done in their precision: in bf16 where
+    they are. The prompt is scored in fp32 after it, as everywhere.
+
     Returns:
-        The keys and values of every layer, for :func:`ttft_bench.engine.score.score`; None without documents.
+        The keys and values of every layer, fp32, for :func:`ttft_bench.engine.score.score`; None without documents.
     """
     if context.n_documents == 0:
         return None
-    with torch.inference_mode():  # in the precision of scoring
-        return model.module(input_ids=context.tokens[None], use_cache=True, logits_to_keep=1).past_key_values
+    with torch.inference_mode():
+        with model.autocast():
+            kept = model.module(input_ids=context.tokens[None], use_cache=True, logits_to_keep=1).past_key_values
+        for layer in kept.layers if model.precision == "bf16" else ():
+            layer.keys, layer.values = layer.keys.float(), layer.values.float()
+        return kept
 
 
 __all__ = ["Context", "fit_context", "read_context"]
