@@ -27,7 +27,18 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
-    base = ("--quick", "--device", "cpu", "--output", tmp_path, "--models", "tiny-gpt2", "--only")
+    base = (
+        "--quick",
+        "--device",
+        "cpu",
+        "--precision",
+        "fp32",
+        "--output",
+        tmp_path,
+        "--models",
+        "tiny-gpt2",
+        "--only",
+    )
     done = run(*base, "published,ours")
     assert done.returncode == 0, done.stderr
     assert "| published fp32 | tiny-gpt2 |" in done.stdout

@@ -117,17 +117,17 @@ def _lanes(rows: list[Row]) -> list[str]:
 
 
 def _ideas(rows: list[Row]) -> list[str]:
-    lines = ["| change | fresh ms | gradient ms | reused ms | compile s |", "|---|---:|---:|---:|---:|"]
+    lines = ["| model | change | fresh ms | gradient ms | reused ms | compile s |", "|---|---|---:|---:|---:|---:|"]
     for row in rows:
         if row.get("what") == "ideas" and "error" in row:
-            lines.append(f"| {row['idea']} | {row['error'].splitlines()[0][:120]} | | | |")
+            lines.append(f"| {row['model']} | {row['idea']} | {row['error'].splitlines()[0][:120]} | | | |")
         elif row.get("what") == "ideas":
             name = (
                 row["idea"] if row["backend"] == "compiled" or row["idea"] == "eager" else f"{row['idea']} (fell back)"
             )
             lines.append(
-                f"| {name} | {_ms(row['fresh_s'])} | {_ms(row['gradient_s'])} | {_ms(row['reused_s'])} | "
-                f"{_number(row['compile_s'])} |"
+                f"| {row['model']} | {name} | {_ms(row['fresh_s'])} | {_ms(row['gradient_s'])} | "
+                f"{_ms(row['reused_s'])} | {_number(row['compile_s'])} |"
             )
     return lines if len(lines) > 2 else []
 

@@ -155,6 +155,24 @@ def test_weights_are_views_of_one_buffer_and_no_mask_is_passed(folder):
     assert model.module.config._attn_implementation == "sdpa" != NAME, "the model itself stays as it was"
 
 
+def test_the_choice_of_kernels_governs_every_step_of_ours_and_nothing_else(folder, monkeypatch):
+    allowed = []
+
+    def note(*arguments, **options):
+        allowed.append((arguments[0] is not None, torch.backends.cuda.flash_sdp_enabled()))
+
+    from ttft_bench.engine.compiled import backend, road
+
+    real_token_loss, real_call = backend.token_loss, road.SplitRoad.__call__
+    monkeypatch.setattr(backend, "token_loss", lambda *a: note(None) or real_token_loss(*a))
+    monkeypatch.setattr(road.SplitRoad, "__call__", lambda self, *a: note(self) or real_call(self, *a))
+    adapt(folder, STEPS, options=Options(compile=False, attention="math"))
+    ours = [free for mine, free in allowed if mine]
+    theirs = [free for mine, free in allowed if not mine]
+    assert len(ours) > len(STEPS) and not any(ours), "a step took a kernel that was not chosen"
+    assert theirs and all(theirs), "the model's own pass was held to a kernel that it may not have"
+
+
 def test_windowed_attention_keeps_its_mask():
     from transformers import GPT2Config, MistralConfig, Qwen2Config
 
