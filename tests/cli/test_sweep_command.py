@@ -142,6 +142,17 @@ def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
         (("--lr", "inf"), 2, "lr must be a finite number above 0"),
         (("--lr", "fast"), 2, "learning rate 'fast' is not a number"),
         (("--trainable", "lora[rank=4]"), 2, "lora has no parameter 'rank'"),
+        (("--trainable", "nonsense"), 2, "unknown trainable set 'nonsense'"),
+        (("--trainable", "last[k=9]"), 2, "last[k=9]: GPT2LMHeadModel has 2 blocks"),
+        (("--trainable", "lora[targets=q_proj]"), 2, "no layer of GPT2LMHeadModel fits (it has: c_attn, c_fc, c_proj"),
+        (("--optimizer", "sgd[momentum=1]"), 2, "momentum must be in [0, 1)"),
+        (("--clip", "nan"), 2, "clip must be a finite number above 0"),
+        (("--batch", "0"), 2, "batch must be at least 1"),
+        (("--select-timeout", "0"), 2, "select.timeout_s must be above 0"),
+        (("--pool-source", "web"), 2, "embedding, random, bm25"),
+        (("--variants", "k50"), 2, "has no variant 'k50'"),
+        (("--subsets", ""), 2, "corpus.subsets must name a subset"),
+        (("--model", "."), 4, "has no config.json and no *.safetensors"),
         (("--optimizer", "adan"), 2, "did you mean 'adam'"),
         (("--arms", "zero-shot"), 2, "finetune, none, in-context"),
         (("--reuse-mode", "twice"), 2, "cached, skip, scale-lr, weighted-loss"),
@@ -165,13 +176,17 @@ def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
     ],
 )
 def test_bad_flags_say_what_and_exit_as_documented(invoke, tiny, tmp_path, monkeypatch, flags, code, words):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # or it tries for half a minute
     base = () if flags[0] in ("--config", "--suite") else ("--config", tiny)
-    result = invoke("sweep", *base, "-o", "run", *(() if flags[0] == "--device" else ("--device", "cpu")), *flags)
+    command = ("sweep", *base, "-o", "run", *(() if flags[0] == "--device" else ("--device", "cpu")), *flags)
+    result = invoke(*command)
     assert result.code == code, (result.code, result.err)
     assert words in result.err
     assert "Traceback" not in result.err and result.out == ""
     assert not (tmp_path / "run" / store.RESULTS).exists()
+    planned = invoke(*command, "--dry-run")
+    told = result.err[result.err.find("error: ") :]
+    assert (planned.code, planned.out) == (code, "") and planned.err.endswith(told), "a dry run says what the run says"
 
 
 @pytest.mark.parametrize(
@@ -232,6 +247,26 @@ def test_an_output_that_cannot_be_written(invoke, tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = invoke("sweep", "--config", tiny, "-o", "file/run", "--device", "cpu")
     assert result.code == 4 and "another --output" in result.err
+
+
+def test_a_dry_run_refuses_the_folder_that_the_run_would_refuse(invoke, tiny, tmp_path):
+    command = ("sweep", "--config", tiny, "-o", "run", "--device", "cpu", "--strategies", "knn", "--budgets", "1")
+    assert invoke(*command).code == 0
+    assert invoke("select", "--config", tiny, "-o", "picks").code == 0
+    (tmp_path / "file").write_text("in the way")
+    dropout = tmp_path / "dropout.toml"
+    dropout.write_text(tiny.read_text() + "[finetune]\ndropout = true\n")
+    stored = ("sweep", "--config", tiny, "-o", "other", "--device", "cpu", "--picks", "picks")
+    for refused, code, words in (
+        ((*command, "--optimizer", "sgd"), 2, "optimizer was 'adam"),
+        ((*command, "--backend", "compiled"), 2, "backend was 'eager', now 'compiled'"),
+        ((*command, "-o", "file"), 4, "cannot write file: File exists"),
+        ((*command, "-o", "file/run"), 4, "cannot write file/run: Not a directory"),
+        ((*stored, "--subsets", "latin"), 4, "picks holds no prompts of the subsets latin (it has: greek, letters)"),
+        ((*stored, "--config", dropout, "--lanes", "2"), 2, "dropout needs one lane"),
+    ):
+        for result in (invoke(*refused), invoke(*refused, "--dry-run")):
+            assert result.code == code and words in result.err, result.err
 
 
 def test_two_sweeps_into_one_folder_the_second_refuses(invoke, tiny, tmp_path):

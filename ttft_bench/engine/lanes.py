@@ -17,8 +17,7 @@ import torch
 
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import LanguageModel
-from ttft_bench.engine.settings import Settings
-from ttft_bench.errors import UsageError
+from ttft_bench.engine.settings import Settings, check_lanes
 
 
 @dataclass
@@ -61,10 +60,7 @@ def open_lanes(
     Raises:
         UsageError: fewer than one, or dropout in several (masks are drawn from one generator per device).
     """
-    if count < 1:
-        raise UsageError(f"lanes must be at least 1, got {count}")
-    if count > 1 and settings is not None and settings.dropout:
-        raise UsageError("dropout needs one lane: masks of several would depend on who draws first")
+    check_lanes(count, settings is not None and settings.dropout)
     # Copied before any engine moves the weights.
     models = [model] + [replace(model, module=copy.deepcopy(model.module)) for _ in range(count - 1)]
     lanes: list[Lane] = []

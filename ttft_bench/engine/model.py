@@ -207,6 +207,9 @@ def model_fingerprint(source: str | Path) -> str:
             return str(AutoConfig.from_pretrained(str(source))._commit_hash)
         except Exception as error:
             raise _cannot_load(source, "model", error) from error
+    missing = [name for name in ("config.json", "*.safetensors") if not any(folder.glob(name))]
+    if missing:
+        raise _cannot_load(source, "model", FileNotFoundError(f"the folder has no {' and no '.join(missing)}"))
     digest = hashlib.sha256()
     for file in sorted((*folder.glob("*.safetensors"), *folder.glob("config.json"), *folder.glob("tokenizer.json"))):
         with file.open("rb") as stream:

@@ -143,6 +143,14 @@ def check_lr(lr: float) -> None:
         raise UsageError(f"lr must be a finite number above 0, got {lr}")
 
 
+def check_lanes(count: int, dropout: bool) -> None:
+    """Refuse fewer than one lane, and several with dropout: masks are drawn from one generator per device."""
+    if count < 1:
+        raise UsageError(f"lanes must be at least 1, got {count}")
+    if count > 1 and dropout:
+        raise UsageError("dropout needs one lane: masks of several would depend on who draws first")
+
+
 def parse_optimizer(text: str) -> Adam | SGD:
     """Read an optimizer's spec.
 
@@ -193,6 +201,7 @@ __all__ = [
     "LoRA",
     "Settings",
     "canonical",
+    "check_lanes",
     "check_lr",
     "parse_optimizer",
     "parse_trainable",

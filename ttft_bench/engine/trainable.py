@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from ttft_bench.engine.headers import needs_peft
 from ttft_bench.engine.settings import BiasNorm, Full, Last, LoRA, parse_trainable
 from ttft_bench.errors import ModelError, UsageError
 
@@ -94,7 +95,7 @@ def _inject_adapters(module: nn.Module, chosen: LoRA, spec: str) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ModelError(f"the trainable set {spec!r} needs peft: pip install 'ttft-bench[lora]'") from error
+        raise ModelError(needs_peft(spec)) from error
     targets = _linear_names(module) if chosen.targets == "all-linear" else chosen.targets.split("+")
     transposed = any(type(part).__name__ == "Conv1D" for part in module.modules())
     config = LoraConfig(

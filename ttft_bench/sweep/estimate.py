@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,17 +39,9 @@ def estimate_seconds(plan: Plan, request: Request) -> float | None:
 
 def count_weights(folder: Path) -> int:
     """Number of weights in a folder of safetensors, from the headers alone."""
-    from safetensors import safe_open
+    from ttft_bench.engine.headers import weight_shapes
 
-    total = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(str(file), framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - not a dict
-                size = 1
-                for extent in tensors.get_slice(key).get_shape():
-                    size *= extent
-                total += size
-    return total
+    return sum(prod(shape) for shape in weight_shapes(folder).values())
 
 
 def matrix_rate(device: str) -> float:

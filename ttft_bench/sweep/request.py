@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ttft_bench.engine.choices import BACKENDS, check_choice
+from ttft_bench.engine.settings import check_lanes
 from ttft_bench.sweep.suite import Suite
 
 
@@ -32,6 +34,9 @@ class Request:
         argv: the command line, for the record.
         backend: how steps are executed: ``auto``, ``eager`` or ``compiled``.
         lanes: prompts to work on at once on the device.
+
+    Raises:
+        UsageError: no such backend, fewer than one lane, or dropout in several.
     """
 
     suite: Suite
@@ -42,6 +47,11 @@ class Request:
     argv: tuple[str, ...] = ()
     backend: str = "auto"
     lanes: int = 1
+
+    def __post_init__(self) -> None:
+        # Told before anything is planned, so that a dry run refuses what the run would.
+        check_choice("backend", self.backend, BACKENDS)
+        check_lanes(self.lanes, self.suite.finetune.dropout)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ttft_bench.sweep.record import (
 )
 from ttft_bench.sweep.request import Outcome, Reporter, Request
 from ttft_bench.sweep.stage import finetune_cells, finished_cells
-from ttft_bench.sweep.stored import from_picks, wanted_prompts
+from ttft_bench.sweep.stored import Stored, from_picks, wanted_prompts
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
@@ -45,25 +45,28 @@ class Plan:
 
 
 def plan_run(request: Request, reporter: Reporter) -> Plan:
-    """Say what a run would do, without embedding, selecting or finetuning anything."""
-    from ttft_bench.corpus.embedders import open_embedder
-    from ttft_bench.engine.model import model_fingerprint, resolve_device
-    from ttft_bench.sweep.prepare import load_suite_corpus, resolve_source, train_hash
+    """Say what a run would do, without embedding, selecting or finetuning anything.
 
-    request = _settle_precision(request, resolve_device(request.device))
+    Raises:
+        TtftBenchError: the run would end like this too.
+    """
+    from ttft_bench.corpus.embedders import open_embedder
+    from ttft_bench.sweep.prepare import load_suite_corpus, train_hash
+
+    request, target, stored, jobs = _open(request)
     suite = request.suite
-    model = model_fingerprint(resolve_source(suite.model.name, reporter.note))
-    if request.picks is not None:
-        stored = from_picks(request)
-        selection, jobs, prompts, picks = stored.identity, stored.jobs, stored.prompts, stored.picks
+    store.check_writable(request.folder)
+    _, engine_part = _open_engine(request, target, reporter)
+    if stored is not None:
+        selection, prompts, picks = stored.identity, stored.prompts, stored.picks
+        store.check_identity(request.folder, selection)
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
         embedder = open_embedder(suite.pool.embedder, note=reporter.note).fingerprint
         selection = selection_identity(suite, train_hash(corpus), embedder)
-        jobs = make_jobs(suite)
         prompts = [document.key for document in corpus.prompts]
         picks = _picks_so_far(request.folder, selection)
-    identity = cell_identity({**selection, **engine_identity(suite, model)})
+    identity = cell_identity({**selection, **engine_part})
     jobs = [*jobs, *base_jobs(suite)]
     cells = _cells(suite, prompts, jobs, identity)
     picked = {(cell.prompt_id, cell.job.label, cell.budget) for cell in cells if cell.job.spec}
@@ -73,6 +76,42 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
         cells = _without_idle_reuse(suite, cells, picks)
     exact = known or all(cell.reuse.interval == 1 for cell in cells)
     return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts), exact)
+
+
+def _open(request: Request) -> tuple[Request, torch.device, Stored | None, list[Job]]:
+    """What a run looks at first: device, stored picks, strategies; the request comes back with all of it settled."""
+    from ttft_bench.engine.model import resolve_device
+
+    target = resolve_device(request.device)
+    request = _settle_precision(request, target)
+    if request.picks is None:
+        return request, target, None, make_jobs(request.suite)
+    stored = from_picks(request)
+    return replace(request, suite=stored.suite), target, stored, stored.jobs
+
+
+def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> tuple[str, dict[str, Any]]:
+    """Where the model is, and the part of the run's identity that the engine answers for.
+
+    Checked before anything is spent on a run that could not be finetuned, or not stand beside the rows already there.
+    """
+    from ttft_bench.engine.headers import check_trainable
+    from ttft_bench.engine.model import load_tokenizer, model_fingerprint
+    from ttft_bench.engine.opening import resolve_backend
+    from ttft_bench.sweep.prepare import resolve_source
+    from ttft_bench.sweep.provenance import device_label
+
+    suite = request.suite
+    source = resolve_source(suite.model.name, reporter.note)
+    part = {
+        **engine_identity(suite, model_fingerprint(source)),
+        "device": device_label(target),
+        "backend": resolve_backend(request.backend, target),
+    }
+    check_trainable(suite.finetune.settings().trainable, source)
+    store.check_identity(request.folder, part)
+    load_tokenizer(source)
+    return source, part
 
 
 def _picks_so_far(folder: Path, selection: Mapping[str, Any]) -> Picks:
@@ -120,29 +159,13 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         TtftBenchError: nothing sensible can be run; rows of an earlier run stay as they are.
     """
     from ttft_bench.engine.host import fit_threads
-    from ttft_bench.engine.model import model_fingerprint, resolve_device
-    from ttft_bench.engine.opening import resolve_backend
-    from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
     fit_threads()
-    target = resolve_device(request.device)
-    device = device_label(target)
-    request = _settle_precision(request, target)
-    stored = from_picks(request) if request.picks is not None else None
-    if stored is not None:
-        request = replace(request, suite=stored.suite)
-    suite = request.suite
-    jobs = stored.jobs if stored is not None else make_jobs(suite)
+    request, target, stored, jobs = _open(request)
+    suite, device = request.suite, device_label(target)
     with store.writing(request.folder):
-        source = resolve_source(suite.model.name, reporter.note)
-        engine_part = {
-            **engine_identity(suite, model_fingerprint(source)),
-            "device": device,
-            "backend": resolve_backend(request.backend, target),
-        }
-        # Checked before anything is spent on a run that could not stand beside the rows already there.
-        store.check_identity(request.folder, engine_part)
+        source, engine_part = _open_engine(request, target, reporter)
         if stored is not None:
             selection, prompts, picks = stored.identity, stored.prompts, stored.picks
             store.check_identity(request.folder, selection)

@@ -9,6 +9,7 @@ run again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -185,6 +186,21 @@ def write_tables(run: Run) -> None:
     write_atomically(run.path / "results.csv", frame.to_csv(index=False))
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a run folder that could not be made or written, without making it.
+
+    Raises:
+        StorageError: a file is in the way, or the folder is not this user's to write.
+    """
+    with storage_errors(path, _REMEDY):
+        there = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if not there.is_dir():
+            code = errno.EEXIST if there == path else errno.ENOTDIR
+            raise OSError(code, os.strerror(code))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Hold a run folder for writing; create it if needed.
@@ -266,6 +282,7 @@ __all__ = [
     "Journal",
     "Run",
     "check_identity",
+    "check_writable",
     "load_run",
     "now",
     "read_journal",

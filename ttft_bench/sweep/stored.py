@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
-from ttft_bench.errors import PluginError, UsageError
+from ttft_bench.errors import CorpusError, PluginError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job, build_probed, picked_arms
@@ -36,7 +36,7 @@ def from_picks(request: Request) -> Stored:
     """Read the folder ``request.picks`` and keep what its suite asks for.
 
     Raises:
-        CorpusError: the folder holds no picks, or lacks a text that one of them names.
+        CorpusError: the folder holds no picks, none for a prompt of these subsets, or lacks a text that one names.
         UsageError: it lacks a strategy that was asked for, or goes with another protocol.
         SpecError: a strategy does not parse or fit.
     """
@@ -95,7 +95,12 @@ def from_picks(request: Request) -> Stored:
             exclude_near_duplicates=bool(identity.get("excluded")),
         )
     )
-    return Stored(made_with, identity, list(found.values()), wanted_prompts(picks, request), picks)
+    prompts = wanted_prompts(picks, request)
+    if not prompts:
+        asked = ", ".join(request.suite.corpus.subsets or ())
+        subsets = ", ".join(sorted({prompt["subset"] for prompt in picks.prompts.values()}))
+        raise CorpusError(f"{request.picks} holds no prompts of the subsets {asked} (it has: {subsets})")
+    return Stored(made_with, identity, list(found.values()), prompts, picks)
 
 
 def wanted_prompts(picks: Picks, request: Request) -> list[str]:

@@ -199,6 +199,8 @@ class Suite:
                 shown = ",".join(map(str, numbers)) or "none"
                 raise UsageError(f"{what} must be whole numbers of at least 1, got {shown}")
 
+        if self.corpus.subsets == ():
+            raise UsageError("corpus.subsets must name a subset: leave it out for all of them")
         if max(self.select.budgets) > MAX_BUDGET:
             raise UsageError(f"budgets must be at most {MAX_BUDGET}, got {max(self.select.budgets)}")
         check_choice("pool.source", self.pool.source, POOL_SOURCES)

@@ -20,9 +20,14 @@ VARIANTS = "variants"
 
 
 def requests(request: Request) -> list[tuple[str, Request]]:
-    """What to run for each variant, with its label; the request itself, without one, if the suite has no variants."""
+    """What to run for each variant, with its label; the request itself, without one, if the suite has no variants.
+
+    Raises:
+        ResumeError: the folder holds a run that is none of variants.
+    """
     if not request.suite.variants:
         return [("", request)]
+    _refuse_other_run(request.folder)
     return [
         (
             label,
@@ -58,7 +63,6 @@ def run_all(
     parts = requests(request)
     if not request.suite.variants:
         return run(request, reporter)
-    _refuse_other_run(request.folder)
     outcomes, errors = [], []
     for label, part in parts:
         reporter.note(f"variant {label}")
