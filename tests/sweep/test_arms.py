@@ -206,9 +206,19 @@ def test_chunks_cover_the_text_and_make_steps(tiny_model_dir):
     ]
     found = items.sequences(items.arrange([4]))
     assert [found[Chunk(4, i)].tolist() for i in range(3)] == [chunk.tolist() for chunk in chunks]
+    both = Items(model, {4: text, 9: "xy"}, 11, chunk=True, batch=2)
+    assert len(both.arrange([4, 9, 4])) == 4, "three picks, seven chunks, two a step"
     batched = Items(model, {4: text, 9: "xy"}, 11, batch=2)
     assert batched.arrange([4, 9, 4]) == [Batch((4, 9)), Batch((4,))]
     assert set(batched.sequences(batched.arrange([4, 9, 4]))) == {4, 9}
+
+
+@pytest.mark.parametrize(("finetune", "steps"), [({}, {2, 5}), ({"batch": 2}, {1, 3}), ({"long": "chunk"}, {6, 15})])
+def test_a_budget_is_picks_and_steps_are_what_they_come_to(suite, picks, tmp_path, finetune, steps):
+    asked = change(suite, finetune=finetune, select={"reuse": (1,)})
+    _, rows = sweep(asked, tmp_path / "run", picks)
+    assert {row["budget"] for row in rows} == {2, 5} == {len(row["document_ids"]) for row in rows}
+    assert {row["steps"] for row in rows} == steps
 
 
 @pytest.mark.parametrize("dropout", [False, True])

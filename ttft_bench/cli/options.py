@@ -34,7 +34,7 @@ PromptsPerSubset = Annotated[
     int | None, typer.Option("--prompts-per-subset", min=1, help="Prompts per subset. [as the suite says]")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
-Budgets = Annotated[str | None, typer.Option("--budgets", help="Training steps per prompt, e.g. 1,5,10-20.")]
+Budgets = Annotated[str | None, typer.Option("--budgets", help="Picks per prompt, a step each, e.g. 1,5,10-20.")]
 ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
 Grouping = Annotated[
     str | None,

@@ -83,7 +83,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "budget",
         "int",
-        "steps",
+        "picks",
         "picks asked for, N: as many training steps, but for chunks, batches, reuse modes",
     ),
     Field("reuse_interval", "int", "steps", "this many steps of a run share one gradient; 1 = off"),

@@ -100,7 +100,7 @@ def budget_axis(budgets: Iterable[int]) -> Axis:
     """An axis of budgets, logarithmic where they span a decade, with a tick at those that have room."""
     found = sorted(set(budgets))
     is_log = len(found) > 1 and found[0] > 0 and found[-1] >= 10 * found[0]
-    return Axis("budget N, training steps", "log" if is_log else "linear", ticks=_spaced(found, is_log))
+    return Axis("budget N, picks", "log" if is_log else "linear", ticks=_spaced(found, is_log))
 
 
 def log_seconds(title: str, places: Iterable[float]) -> Axis:

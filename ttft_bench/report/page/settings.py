@@ -29,7 +29,7 @@ def _columns(several: bool) -> tuple[Column, ...]:
     found += [Column("scope", "rows with", False)] if several else []
     found += [
         Column("reuse", "r", False, help="gradient reuse: a gradient serves r steps, 1 = off; then other settings"),
-        Column("budget_n", "N", help="training steps asked for"),
+        Column("budget_n", "N", help="budget: picks asked for, as a rule a training step each"),
         Column("bpb_pct_mean", "BPB%", help="mean of per-prompt ratios: every prompt counts the same"),
         Column("bpb_pct_mean_low", "", hidden=True),
         Column("bpb_pct_mean_high", "", hidden=True),
