@@ -144,7 +144,10 @@ class Engine:
 
     @contextmanager
     def adapted(self, steps: Sequence[Step[Any]], sequences: Sequences, seed: int = 0) -> Iterator[Any]:
-        """The adapted ``transformers`` module, for scoring or ``generate``; restored on exit."""
+        """The adapted ``transformers`` module, for scoring or ``generate``; restored on exit.
+
+        The example in :mod:`ttft_bench.engine` is a whole program around it.
+        """
         with self.adaptation(seed) as adaptation:
             adaptation.advance(steps, sequences)
             yield self.model.module
