@@ -111,7 +111,7 @@ def test_suites_on_the_pile_can_be_planned_on_a_local_shard(
     for label, part in requests(Request(small, tmp_path / "run", device="cpu")):
         plan = plan_run(part, Log())
         seeds = {cell.seed for cell in plan.cells}
-        assert plan.n_prompts == 12 and plan.cells and not plan.exact
+        assert plan.n_prompts == 12 and plan.cells
         assert seeds == ({0, 1, 2} if label == "dropout-on" else {0})
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ttft_bench.engine.schedule import Step
 from ttft_bench.errors import UsageError
-from ttft_bench.sweep.plan import Job, drop_unchanged, make_cells, make_jobs, make_tasks
+from ttft_bench.sweep.plan import Job, find_twins, make_cells, make_jobs, make_tasks, useful_reuse
 from ttft_bench.sweep.suite import ControlSpec, SelectSpec, Suite
 
 
@@ -71,14 +71,22 @@ def test_cells_without_picks_are_left_out():
     assert make_tasks(cells, {}) == []
 
 
-def test_reuse_that_changes_nothing_for_a_strategy_is_dropped_as_a_whole():
-    jobs = [job("knn", (1, 2)), job("hull", (1, 2))]
-    cells = make_cells(["p", "q"], jobs, "runs", {})
-    picks = {(p, "knn", n): [1, 2][:n] for p in "pq" for n in (1, 2)}
-    picks |= {(p, "hull", n): [1, 1 if p == "p" else 2][:n] for p in "pq" for n in (1, 2)}
-    kept = drop_unchanged(cells, picks)
-    assert {(c.job.label, c.reuse.interval) for c in kept} == {("knn", 1), ("hull", 1), ("hull", 2)}
-    assert sum(c.job.label == "hull" and c.reuse.interval == 2 for c in kept) == 4, "all prompts, or a biased group"
+def test_reuse_is_left_out_only_where_a_strategy_can_never_repeat():
+    assert useful_reuse((2, 1, 2), repeats=True) == (1, 2)
+    assert useful_reuse((1, 2), repeats=False) == (1,)
+    assert useful_reuse((2, 3), repeats=False) == (2, 3), "asked for with reuse only: some rows there must be"
+
+
+def test_a_finished_cell_with_the_same_steps_leaves_its_twin_nothing_to_do():
+    cells = make_cells(["p"], [job("a", (1, 2)), job("b", (1, 2))], "runs", {}, lrs=(1e-3, 1e-4))
+    picks = {("p", "a", 1): [1], ("p", "a", 2): [1, 2], ("p", "b", 1): [1], ("p", "b", 2): [1, 1]}
+    done = {cell.cell_id for cell in cells if cell.reuse.interval == 1 and cell.lr == 1e-3}
+    by_id = {cell.cell_id: cell for cell in cells}
+    twins = {by_id[one]: by_id[other] for one, other in find_twins(cells, done, picks).items()}
+    assert {(cell.job.label, cell.budget) for cell in twins} == {("a", 1), ("a", 2), ("b", 1)}, "b repeats at N = 2"
+    for cell, finished in twins.items():
+        assert (cell.reuse.interval, finished.reuse.interval, cell.lr, finished.lr) == (2, 1, 1e-3, 1e-3)
+        assert (cell.job, cell.budget) == (finished.job, finished.budget)
 
 
 def test_cell_ids_change_with_what_matters_only():

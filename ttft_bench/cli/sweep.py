@@ -173,9 +173,8 @@ def _show_plan(request: Request) -> None:
     plans = [plan for _, _, plan in found]
     cells = sum(len(plan.cells) for plan in plans)
     done = sum(cell.cell_id in plan.done for plan in plans for cell in plan.cells)
-    most = "" if all(plan.exact for plan in plans) else " at most"
     prompts = max(plan.n_prompts for plan in plans)
-    console.print(f"{prompts} prompts, {cells} cells{most}, {done} done, {cells - done} to go{most}")
+    console.print(f"{prompts} prompts, {cells} cells, {done} done, {cells - done} to go")
     known = [seconds for seconds in estimates if seconds is not None]
     if len(known) < len(estimates):
         console.print("time: unknown until the model is here")

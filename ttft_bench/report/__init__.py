@@ -75,7 +75,7 @@ def build_report(
 def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices: bool = False) -> Report:
     from ttft_bench.report.analysis import analyse
     from ttft_bench.report.charts import charts_of
-    from ttft_bench.report.findings import find_in, with_side_file
+    from ttft_bench.report.findings import find_in, read_rows
     from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files
     from ttft_bench.report.published import beside_published, published_markdown
@@ -84,8 +84,8 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
     from ttft_bench.report.table import build_table
     from ttft_bench.report.view import views
 
-    analysis = analyse(run.rows, run.manifest)
-    rows, warnings = with_side_file(run)
+    rows, warnings = read_rows(run)
+    analysis = analyse(rows, run.manifest)
     findings = find_in(
         rows,
         run.manifest,
@@ -103,7 +103,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         contents |= {f"{folder}/{name}": content for name, content in draw_files(own).items()}
     picture = "figures/quality_vs_time.png"
     readme = build_markdown(analysis, run.manifest, summary, told, picture if picture in contents else "")
-    beside = published_markdown(beside_published(run.rows, run.manifest))
+    beside = published_markdown(beside_published(rows, run.manifest))
     contents["README.md"] = (f"{readme}\n{beside.rstrip()}\n" if beside else readme).encode("utf-8")
     unwritten = _no_page(run.path) if html else ()
     if html and not unwritten:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttft_bench.errors import DataError, UsageError
 from ttft_bench.report.analysis import control_labels
+from ttft_bench.report.idle import without_idle_reuse
 from ttft_bench.report.paired import (
     By,
     Family,
@@ -124,7 +125,7 @@ def find(
     run = load_run(path)
     if not run.rows:
         raise DataError(f"the run in '{path}' has no rows yet; run or resume its sweep")
-    rows, warnings = with_side_file(run)
+    rows, warnings = read_rows(run)
     return find_in(
         rows,
         run.manifest,
@@ -137,10 +138,10 @@ def find(
     )
 
 
-def with_side_file(run: Run) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows of a run with their gradient alignments where it has some, and all warnings of reading it."""
+def read_rows(run: Run) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows of a run without idle reuse, with gradient alignments where it has some, and all warnings of reading."""
     alignment, warnings = read_alignment(run.path)
-    return with_alignment(run.rows, alignment), (*run.warnings, *warnings)
+    return with_alignment(without_idle_reuse(run.rows), alignment), (*run.warnings, *warnings)
 
 
 def find_in(
@@ -233,4 +234,4 @@ def _forests(rows: Sequence[Row], reference: str) -> tuple[Forest, ...]:
     return tuple(found)
 
 
-__all__ = ["Findings", "Forest", "Part", "Scope", "find", "find_in", "usual_reference", "with_side_file"]
+__all__ = ["Findings", "Forest", "Part", "Scope", "find", "find_in", "read_rows", "usual_reference"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ class Job:
         distribution: distribution and version that provide it.
         pool: source of its candidate pools.
         budgets: budgets it is run at, ascending.
-        reuse: reuse intervals it is run at, ascending; without those that cannot change its steps.
+        reuse: reuse intervals it is run at, ascending; see :func:`useful_reuse`.
         control: whether it is a control rather than a contestant.
         arms: what is done with its picks.
         nested: whether the picks of a smaller budget begin those of a larger one.
@@ -155,28 +155,50 @@ def _cell_id(identity: Mapping[str, Any], cell: Cell) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-def drop_unchanged(
-    cells: Sequence[Cell],
+def useful_reuse(reuse: Sequence[int], repeats: bool) -> tuple[int, ...]:
+    """The reuse intervals to run a strategy at, ascending.
+
+    A strategy that picks nothing twice (``repeats = False``) never shares a gradient: its rows without reuse say it
+    all. Any other is run at all of them, whatever it happens to pick, so that parts of a run that are finetuned apart
+    have the rows of the whole. Where an interval changes no step, its cell is served by the run of the cell without.
+    """
+    intervals = tuple(sorted(set(reuse)))
+    return intervals if repeats or 1 not in intervals else (1,)
+
+
+def find_twins(
+    cells: Iterable[Cell],
+    finished: Container[str],
     picks: Mapping[tuple[str, str, int], Sequence[int]],
     arrange: Arrange = list,
-) -> list[Cell]:
-    """Leave out reuse where it changes none of a strategy's schedules: its rows without reuse say it all.
+) -> dict[str, str]:
+    """Cells that are to do, and have nothing to do: a finished one has the same picks, training and steps.
 
-    Decided per strategy and reuse setting over the whole run, so that the rows of a setting always cover the
-    same prompts.
+    Within a run such cells share a task. A run that was begun when reuse was left out where it changed nothing has
+    only one of them.
+
+    Args:
+        cells: every cell of a run.
+        finished: ids of those that have a row.
+        picks: as for :func:`make_tasks`.
+        arrange: as for :func:`make_tasks`.
+
+    Returns:
+        Id of the cell -> id of the finished one.
     """
-    changed = set()
+    done: dict[Hashable, str] = {}
+    todo: list[tuple[Hashable, str]] = []
     for cell in cells:
         documents = picks.get((cell.prompt_id, cell.job.label, cell.budget))
-        if documents is not None and cell.reuse.interval > 1 and (cell.job.label, cell.reuse) not in changed:
-            items = arrange(documents)
-            if build_schedule(items, cell.reuse) != build_schedule(items):
-                changed.add((cell.job.label, cell.reuse))
-    return [
-        cell
-        for cell in cells
-        if cell.reuse.interval == 1 or 1 not in cell.job.reuse or (cell.job.label, cell.reuse) in changed
-    ]
+        if documents is None or not cell.trains:
+            continue
+        steps = build_schedule(arrange(documents), cell.reuse)
+        key = (cell.prompt_id, cell.job.label, cell.budget, cell.arm, cell.lr, cell.seed, steps)
+        if cell.cell_id in finished:
+            done.setdefault(key, cell.cell_id)
+        else:
+            todo.append((key, cell.cell_id))
+    return {cell_id: done[key] for key, cell_id in todo if key in done}
 
 
 def make_tasks(
@@ -225,15 +247,13 @@ def make_jobs(suite: Suite) -> list[Job]:
     from ttft_bench.registry import build_selector, distribution_of, parse_specs
 
     budgets = tuple(sorted(set(suite.select.budgets)))
-    reuse = tuple(sorted(set(suite.select.reuse)))
     arms = picked_arms(suite)
     jobs: list[Job] = []
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
             selector = build_probed(parsed)
             spec = repr(selector)
-            # Who picks nothing twice never repeats a step: rows with reuse would say what those without it say.
-            useful = reuse if selector.repeats or 1 not in reuse else (1,)
+            useful = useful_reuse(suite.select.reuse, selector.repeats)
             given = (spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, useful)
             jobs.append(Job(*given, arms=arms, nested=selector.nested))
     if not jobs:
@@ -284,9 +304,10 @@ __all__ = [
     "Task",
     "base_jobs",
     "build_probed",
-    "drop_unchanged",
+    "find_twins",
     "make_cells",
     "make_jobs",
     "make_tasks",
     "picked_arms",
+    "useful_reuse",
 ]

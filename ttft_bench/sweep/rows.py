@@ -45,9 +45,7 @@ def cell_row(cell: Cell, picks: Picks, constants: Mapping[str, Any], **values: A
             "arm": cell.arm,
             "lr": cell.lr,
             "budget": cell.budget,
-            "reuse_interval": cell.reuse.interval,
-            "reuse_grouping": cell.reuse.grouping,
-            "reuse_mode": cell.reuse.mode,
+            **reuse_columns(cell),
             "pool_source": cell.job.pool,
             "pool_k": pool.get("k"),
             "pool_hash": pool.get("hash", ""),
@@ -59,6 +57,15 @@ def cell_row(cell: Cell, picks: Picks, constants: Mapping[str, Any], **values: A
             **values,
         }
     )
+
+
+def reuse_columns(cell: Cell) -> dict[str, Any]:
+    """How the cell reuses gradients, as its row says it."""
+    return {
+        "reuse_interval": cell.reuse.interval,
+        "reuse_grouping": cell.reuse.grouping,
+        "reuse_mode": cell.reuse.mode,
+    }
 
 
 def nearest_documents(record: Mapping[str, Any]) -> list[int]:
@@ -82,4 +89,4 @@ def classify(error: BaseException) -> tuple[str, str]:
     return "failed", text[:500] if isinstance(error, CellError | DataError) else f"{type(error).__name__}: {text[:500]}"
 
 
-__all__ = ["cell_row", "classify", "nearest_documents"]
+__all__ = ["cell_row", "classify", "nearest_documents", "reuse_columns"]

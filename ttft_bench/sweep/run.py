@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
-from ttft_bench.sweep.plan import Cell, Job, base_jobs, drop_unchanged, make_cells, make_jobs
+from ttft_bench.sweep.plan import Cell, Job, base_jobs, make_cells, make_jobs
 from ttft_bench.sweep.record import (
     cell_identity,
     engine_identity,
@@ -31,17 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run comes to before any of it is done: every cell, and which of them are there already.
-
-    ``exact`` is false while picks are lacking: reuse may then turn out to change nothing, and those rows are left out.
-    """
+    """What a run comes to before any of it is done: every cell, and which of them are there already."""
 
     suite: Suite
     jobs: tuple[Job, ...]
     cells: tuple[Cell, ...]
     done: frozenset[str]
     n_prompts: int
-    exact: bool = True
 
 
 def plan_run(request: Request, reporter: Reporter) -> Plan:
@@ -58,24 +53,17 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     store.check_writable(request.folder)
     _, engine_part = _open_engine(request, target, reporter)
     if stored is not None:
-        selection, prompts, picks = stored.identity, stored.prompts, stored.picks
-        store.check_identity(request.folder, selection)
+        selection, prompts = stored.identity, stored.prompts
     else:
         corpus = load_suite_corpus(suite, request.limit, reporter.note)
         embedder = open_embedder(suite.pool.embedder, note=reporter.note).fingerprint
         selection = selection_identity(suite, train_hash(corpus), embedder)
         prompts = [document.key for document in corpus.prompts]
-        picks = _picks_so_far(request.folder, selection)
+    store.check_identity(request.folder, selection)
     identity = cell_identity({**selection, **engine_part})
     jobs = [*jobs, *base_jobs(suite)]
     cells = _cells(suite, prompts, jobs, identity)
-    picked = {(cell.prompt_id, cell.job.label, cell.budget) for cell in cells if cell.job.spec}
-    # What a part of the picks repeats says nothing about the rest.
-    known = picked <= picks.records.keys()
-    if known:
-        cells = _without_idle_reuse(suite, cells, picks)
-    exact = known or all(cell.reuse.interval == 1 for cell in cells)
-    return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts), exact)
+    return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
 
 
 def _open(request: Request) -> tuple[Request, torch.device, Stored | None, list[Job]]:
@@ -114,29 +102,11 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
     return source, part
 
 
-def _picks_so_far(folder: Path, selection: Mapping[str, Any]) -> Picks:
-    """The picks of a run that was begun with these settings; none if there is no such run.
-
-    Raises:
-        ResumeError: the folder holds another run.
-    """
-    from ttft_bench.sweep.picks import read_picks
-
-    store.check_identity(folder, selection)
-    return read_picks(folder)
-
-
 def _cells(suite: Suite, prompts: Sequence[str], jobs: Sequence[Job], identity: Mapping[str, Any]) -> list[Cell]:
     select = suite.select
     modes, lrs = tuple(dict.fromkeys(select.reuse_mode)), suite.finetune.lrs
     seeds = suite.finetune.n_seeds
     return make_cells(prompts, jobs, select.groupings, identity, modes=modes, lrs=lrs, seeds=seeds)
-
-
-def _without_idle_reuse(suite: Suite, cells: Sequence[Cell], picks: Picks) -> list[Cell]:
-    from ttft_bench.engine.schedule import make_batches
-
-    return drop_unchanged(cells, picks.sequences(), lambda documents: make_batches(documents, suite.finetune.batch))
 
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
@@ -174,7 +144,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
             prompts = wanted_prompts(picks, request)
         identity = {**selection, **engine_part}
         jobs = [*jobs, *base_jobs(suite)]
-        cells = _without_idle_reuse(suite, _cells(suite, prompts, jobs, cell_identity(identity)), picks)
+        cells = _cells(suite, prompts, jobs, cell_identity(identity))
         manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
         with recorded(request.folder, manifest, "finetune"):
             finetune_cells(request, source, cells, picks, manifest, reporter)

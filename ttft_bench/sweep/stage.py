@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
 from ttft_bench.sweep.concurrent import Writer, run_in_lanes
-from ttft_bench.sweep.plan import Cell, Task, make_tasks
+from ttft_bench.sweep.plan import Cell, Task, find_twins, make_tasks
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
@@ -71,10 +71,13 @@ def finetune_cells(
     manifest["execution"] = lanes[0].engine.backend.describe()
     chunk = suite.finetune.long == "chunk"
     items = Items(model, picks.texts, suite.model.max_tokens, chunk, settings.batch)
+    twins = find_twins(cells, finished, picks.sequences(), items.arrange)
+    todo = [cell for cell in todo if cell.cell_id not in twins]
     tasks = make_tasks(todo, picks.sequences(), items.arrange)
     served = {cell.cell_id for task in tasks for group in task.checkpoints.values() for cell in group}
     with store.Journal(request.folder / store.RESULTS) as journal:
         writer = Writer(journal.append)
+        _write_twins(twins, cells, request.folder, writer)
         constants = _constants(suite, lanes, manifest)
         runners = [
             Runner(lane.engine, picks, items, constants, suite.score.protocol, suite.seed, writer) for lane in lanes
@@ -86,6 +89,18 @@ def finetune_cells(
     if compile_s:
         manifest["wall_s"]["compile"] = manifest["wall_s"].get("compile", 0.0) + compile_s
         reporter.note(f"compiling took {describe_duration(compile_s)} of that, outside every row's times")
+
+
+def _write_twins(twins: Mapping[str, str], cells: Sequence[Cell], folder: Path, write: Writer) -> None:
+    """Give each cell whose very steps another one has taken already that one's row, under its own name."""
+    if not twins:
+        return
+    from ttft_bench.sweep.rows import reuse_columns
+
+    rows = {row["cell_id"]: row for row in store.load_run(folder).rows}
+    for cell in cells:
+        if cell.cell_id in twins:
+            write({**rows[twins[cell.cell_id]], "cell_id": cell.cell_id, **reuse_columns(cell)})
 
 
 def _run_tasks(lanes: Sequence[Lane], runners: Sequence[Runner], tasks: Sequence[Task], reporter: Reporter) -> None:

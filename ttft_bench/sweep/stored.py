@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
-from ttft_bench.errors import CorpusError, PluginError, UsageError
+from ttft_bench.errors import CorpusError, PluginError, SpecError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
-from ttft_bench.sweep.plan import Job, build_probed, picked_arms
+from ttft_bench.sweep.plan import Job, build_probed, picked_arms, useful_reuse
 from ttft_bench.sweep.record import SELECTION_KEYS
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.suite import Suite
@@ -46,7 +46,6 @@ def from_picks(request: Request) -> Stored:
     assert request.picks is not None
     picks = load_picks(request.picks)
     manifest = store.read_manifest(request.picks) or {}
-    reuse = tuple(sorted(set(request.suite.select.reuse)))
     there = sorted({record["strategy"] for record in picks.records.values()})
     wanted = {_label(spec, there) for text in request.suite.select.strategies for spec in parse_specs(text)}
     missing = sorted(wanted - set(there))
@@ -57,6 +56,10 @@ def from_picks(request: Request) -> Stored:
         )
     budgets = set(request.suite.select.budgets)
     found: dict[str, Job] = {}
+    reuse = {
+        label: useful_reuse(request.suite.select.reuse, _repeats(records))
+        for label, records in _by_label(picks.records.values()).items()
+    }
     for record in picks.records.values():
         label, control = record["strategy"], bool(record["control"])
         if (wanted and not control and label not in wanted) or record["budget"] not in budgets:
@@ -68,7 +71,7 @@ def from_picks(request: Request) -> Stored:
             record["distribution"],
             record["pool"],
             tuple(sorted({*before, record["budget"]})),
-            (1,) if control else reuse,
+            (1,) if control else reuse[label],
             control,
             picked_arms(request.suite),
             bool(record.get("nested")),
@@ -117,6 +120,29 @@ def wanted_prompts(picks: Picks, request: Request) -> list[str]:
         if not limits or seen[subset] <= min(limits):
             wanted.append(prompt_id)
     return wanted
+
+
+def _by_label(records: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        found.setdefault(record["strategy"], []).append(record)
+    return found
+
+
+def _repeats(records: Sequence[dict[str, Any]]) -> bool:
+    """Whether a strategy may pick an item twice: as its picks state, or, where early ones do not, as it says itself.
+
+    What the picks happen to hold does not count: one part of them may hold no repeats where another does.
+    """
+    from ttft_bench.registry import parse_specs
+
+    stated = [record["repeats"] for record in records if "repeats" in record]
+    if stated:
+        return any(stated)
+    try:
+        return build_probed(*parse_specs(records[0]["spec"])).repeats
+    except (PluginError, SpecError):
+        return True  # it is not on this machine; a row too many costs nothing
 
 
 def _label(spec: Spec, stored: Container[str]) -> str:

@@ -190,6 +190,7 @@ def _select(selector: Any, call: Call) -> Answer:
         "solver_status": selection.status,
         "select_s": select_s,
         "nested": bool(selector.nested),
+        "repeats": bool(selector.repeats),
         **measure(selection.positions, problem),
     }
     return Answer("ok", note, values)
