@@ -12,6 +12,10 @@ import typer
 def merge(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; of conflicting cells the first one's are kept.")],
     output: Annotated[Path, typer.Option("--output", help="New run folder.", show_default=False)],
+    compress: Annotated[
+        bool,
+        typer.Option("--compress", help="Write results.jsonl.gz and the like: a run to be kept."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Make one run of several. Exit code 1 if runs disagree about a cell; the merged run is written all the same."""
@@ -20,7 +24,7 @@ def merge(
     from ttft_bench.sweep.merge import merge_runs
     from ttft_bench.text import printable
 
-    found = merge_runs(runs, output)
+    found = merge_runs(runs, output, compress=compress)
     if json:
         typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -326,11 +326,11 @@ def default_output(name: str) -> Path:
     from datetime import datetime
     from itertools import count
 
-    from ttft_bench.sweep.store import DOCUMENTS, MANIFEST
+    from ttft_bench.sweep.store import DOCUMENTS, MANIFEST, has_journal
 
     base = f"{datetime.now().astimezone():%Y-%m-%d}_{name}"
     candidates = (Path("reports") / (base if number == 1 else f"{base}-{number}") for number in count(1))
-    return next(path for path in candidates if not (path / MANIFEST).exists() or (path / DOCUMENTS).exists())
+    return next(path for path in candidates if not (path / MANIFEST).exists() or has_journal(path / DOCUMENTS))
 
 
 __all__ = ["default_output", "find_falsifiers", "parse_names", "parse_numbers", "parse_rates", "resolve_suite"]

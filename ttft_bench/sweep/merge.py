@@ -67,12 +67,13 @@ class Merged:
         return asdict(self)
 
 
-def merge_runs(paths: Sequence[Path], output: Path) -> Merged:
+def merge_runs(paths: Sequence[Path], output: Path, *, compress: bool = False) -> Merged:
     """Merge run folders into a new one.
 
     Args:
         paths: at least two run folders; of conflicting cells the first one's stay.
         output: folder that does not exist yet, or is empty.
+        compress: write its journals compressed, as a run is kept in a repository.
 
     Raises:
         UsageError: fewer than two runs, one of them given twice or missing, or the output holds something.
@@ -87,15 +88,16 @@ def merge_runs(paths: Sequence[Path], output: Path) -> Merged:
         raise UsageError(f"run {twice} is given twice: name each one once")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is not empty: give another --output, so that no run is overwritten")
-    return write_merge(paths, output)
+    return write_merge(paths, output, compress=compress)
 
 
-def write_merge(paths: Sequence[Path], output: Path, **facts: Any) -> Merged:
+def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, **facts: Any) -> Merged:
     """Merge run folders into a folder; what an earlier merge wrote there is replaced.
 
     Args:
         paths: run folders; of conflicting cells the first one's stay.
         output: the folder.
+        compress: write its journals compressed.
         facts: further entries of its manifest.
     """
     runs = [store.load_run(path) for path in paths]
@@ -120,14 +122,16 @@ def write_merge(paths: Sequence[Path], output: Path, **facts: Any) -> Merged:
             else:
                 repeated += 1
     with store.writing(output):
-        for name in (store.RESULTS, store.PICKS, store.DOCUMENTS, store.ALIGNMENT):
-            (output / name).unlink(missing_ok=True)
+        for name in store.JOURNALS:
+            store.remove_journal(output / name)
         with store.Journal(output / store.RESULTS) as journal:
             for _, row in kept.values():
                 journal.append(row)
-        for name in (store.PICKS, store.DOCUMENTS, store.ALIGNMENT):
+        for name in store.JOURNALS[1:]:
             _join_journals([run.path / name for run in runs], output / name)
         store.write_manifest(output, {**_manifest(labels, runs, conflicts), **facts})
+        if compress:
+            store.compress_journals(output)
         merged = store.load_run(output)
         store.write_tables(merged)
     return Merged(

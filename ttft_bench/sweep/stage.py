@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def finished_cells(folder: Path) -> frozenset[str]:
     """Ids of the cells that a run folder holds an ok row for."""
-    if not (folder / store.RESULTS).exists():
+    if not store.has_journal(folder / store.RESULTS):
         return frozenset()
     return frozenset(row["cell_id"] for row in store.load_run(folder).rows if row["status"] == "ok")
 

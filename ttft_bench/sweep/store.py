@@ -3,7 +3,8 @@
 A run folder holds ``manifest.json`` (what was asked for, with what), ``picks.jsonl`` and ``documents.jsonl``
 (the selection stage), ``results.jsonl`` (one line per cell, flushed as soon as it exists), and what the
 report makes of them. A journal is append-only; a torn last line is dropped with a warning and its cell is
-run again.
+run again. The journals of a run that is kept may be compressed (``results.jsonl.gz``): they are read like plain ones,
+and what is written afterwards goes into a plain one beside them.
 """
 
 from __future__ import annotations
@@ -22,16 +23,23 @@ from typing import Any
 
 from ttft_bench.errors import CorpusError, ResumeError, RunLockedError, UsageError
 from ttft_bench.files import replacing, storage_errors
+from ttft_bench.sweep.journal import (
+    ALIGNMENT,
+    DOCUMENTS,
+    JOURNALS,
+    PICKS,
+    REMEDY,
+    RESULTS,
+    Journal,
+    compress_journals,
+    has_journal,
+    read_journal,
+    remove_journal,
+)
 from ttft_bench.sweep.schema import read_row
 
 MANIFEST = "manifest.json"
-RESULTS = "results.jsonl"
-PICKS = "picks.jsonl"
-DOCUMENTS = "documents.jsonl"
-ALIGNMENT = "alignment.jsonl"
 LOCK = ".lock"
-
-_REMEDY = "Free some space or give another --output; rows already written are kept"
 
 
 @dataclass(frozen=True)
@@ -51,61 +59,6 @@ class Run:
     warnings: tuple[str, ...] = ()
 
 
-class Journal:
-    """Appends JSON lines to a file, each one flushed to the disk before :meth:`append` returns."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with storage_errors(path, _REMEDY):
-            _drop_torn_line(path)
-            self._stream = path.open("a", encoding="utf-8")
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Write one record as one line.
-
-        Raises:
-            StorageError: the disk is full or the folder vanished.
-        """
-        with storage_errors(self.path, _REMEDY):
-            self._stream.write(json.dumps(record, ensure_ascii=True, separators=(",", ":"), allow_nan=False) + "\n")
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        # A full disk has been reported by `append`; nothing is buffered that closing could still lose.
-        with contextlib.suppress(OSError):
-            self._stream.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def read_journal(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read a journal's records and warnings about lines that are not whole records."""
-    if not path.exists():
-        return [], []
-    records: list[dict[str, Any]] = []
-    warnings: list[str] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        else:
-            warnings.append(
-                f"{path.name} line {number} is not a whole record and was dropped; its cell will be run again"
-            )
-    return records, warnings
-
-
 def load_run(path: Path) -> Run:
     """Read a run folder.
 
@@ -117,7 +70,7 @@ def load_run(path: Path) -> Run:
     if not path.is_dir():
         raise UsageError(f"run folder {path} does not exist: give a folder that `ttft-bench sweep` wrote")
     manifest = read_manifest(path)
-    if manifest is None and not (path / RESULTS).exists():
+    if manifest is None and not has_journal(path / RESULTS):
         raise CorpusError(f"{path} is not a run folder: it holds neither {MANIFEST} nor {RESULTS}")
     records, warnings = read_journal(path / RESULTS)
     cells: dict[str, dict[str, Any]] = {}
@@ -180,7 +133,7 @@ def write_tables(run: Run) -> None:
     from ttft_bench.sweep.tables import to_frame, write_parquet
 
     frame = to_frame(run.rows)
-    with replacing(run.path / "results.parquet", _REMEDY) as handle:
+    with replacing(run.path / "results.parquet", REMEDY) as handle:
         write_parquet(frame, handle)
     frame["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
     write_atomically(run.path / "results.csv", frame.to_csv(index=False))
@@ -192,7 +145,7 @@ def check_writable(path: Path) -> None:
     Raises:
         StorageError: a file is in the way, or the folder is not this user's to write.
     """
-    with storage_errors(path, _REMEDY):
+    with storage_errors(path, REMEDY):
         there = next(one for one in (path, *path.absolute().parents) if one.exists())
         if not there.is_dir():
             code = errno.EEXIST if there == path else errno.ENOTDIR
@@ -211,7 +164,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     import filelock
 
-    with storage_errors(path, _REMEDY):
+    with storage_errors(path, REMEDY):
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
@@ -250,43 +203,27 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with replacing(path, _REMEDY) as handle:
+    with replacing(path, REMEDY) as handle:
         handle.write(text.encode("utf-8"))
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut what a killed process left unfinished after the last line break, so that lines stay whole."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole, _, tail = content.rpartition(b"\n")
-    if not tail:
-        return
-    try:
-        json.loads(tail)
-    except ValueError:
-        kept = whole + b"\n" if whole else b""
-    else:
-        kept = content + b"\n"
-    with path.open("rb+") as stream:
-        stream.truncate(min(len(kept), len(content)))
-        stream.seek(min(len(kept), len(content)))
-        stream.write(kept[len(content) :])
 
 
 __all__ = [
     "ALIGNMENT",
     "DOCUMENTS",
+    "JOURNALS",
     "PICKS",
     "RESULTS",
     "Journal",
     "Run",
     "check_identity",
     "check_writable",
+    "compress_journals",
+    "has_journal",
     "load_run",
     "now",
     "read_journal",
     "read_manifest",
+    "remove_journal",
     "write_atomically",
     "write_manifest",
     "write_tables",

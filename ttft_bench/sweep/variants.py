@@ -86,7 +86,7 @@ def merge_variants(request: Request) -> None:
     wanted = [variant.label for variant in request.suite.variants]
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     labels = [*wanted, *(label for label in there if label not in wanted)]
-    paths = [folder / label for label in labels if (folder / label / store.RESULTS).exists()]
+    paths = [folder / label for label in labels if store.has_journal(folder / label / store.RESULTS)]
     if paths:
         write_merge(paths, request.folder, variants=[path.name for path in paths])
 
