@@ -89,6 +89,37 @@ def test_reuse_applies_the_last_gradient_again(model, sequences, tiny_model_dir)
         assert len(adaptation.losses) == 1
 
 
+def moved(model, sequences, steps, optimizer="adam"):
+    """Where these steps bring the weights, from where they were."""
+    before = weights(model.module)
+    with Engine(model, Settings(lr=1e-3, optimizer=optimizer)).adaptation() as adaptation:
+        adaptation.advance(steps, sequences)
+        return weights(model.module) - before
+
+
+@pytest.mark.parametrize("factor", [2.0, 7.0])
+def test_a_weighted_loss_is_a_longer_step_under_sgd_and_the_same_first_step_under_adam(model, sequences, factor):
+    for optimizer, longer in (("sgd", factor), ("adam", 1.0), ("adamw[weight_decay=0.0]", 1.0)):
+        plain = moved(model, sequences, [Step(0, True)], optimizer)
+        weighted = moved(model, sequences, [Step(0, True, loss_weight=factor)], optimizer)
+        # Adam's eps is not scaled along: that is what is left.
+        assert (weighted - longer * plain).norm() < 5e-3 * plain.norm(), optimizer
+
+
+def test_weighted_loss_is_nearly_skip_under_adam_and_is_scale_lr_under_sgd(model, sequences):
+    def off_skip(picks, mode, optimizer):
+        skip, other = (
+            moved(model, sequences, build_schedule(picks, Reuse(2, mode=one)), optimizer) for one in ("skip", mode)
+        )
+        return float((other - skip).norm() / skip.norm())
+
+    alike, unlike = [0, 0, 1, 1, 2, 2], [1, 0, 0, 2]
+    assert off_skip(alike, "weighted-loss", "adam") < 5e-3, "all weights equal: the whole run is the same"
+    assert off_skip(alike, "scale-lr", "adam") > 0.9
+    assert 0.05 < off_skip(unlike, "weighted-loss", "adam") < 0.5 * off_skip(unlike, "scale-lr", "adam")
+    assert off_skip(unlike, "weighted-loss", "sgd") == pytest.approx(off_skip(unlike, "scale-lr", "sgd"), rel=1e-3)
+
+
 def test_weights_and_optimizer_are_restored_after_success_and_after_any_exception(model, sequences):
     engine = Engine(model)
     before = state_hash(model.module)

@@ -10,7 +10,8 @@ to r, the interval. What becomes of a group of g steps is the mode:
 ``scale-lr``
     one step, its learning rate multiplied by g;
 ``weighted-loss``
-    one step, its loss multiplied by g.
+    one step, its loss multiplied by g. Under SGD this is ``scale-lr``. Adam divides by the size of the gradient, so
+    that it is ``skip`` where all groups are of one size, and never a longer step; see ``benchmarks/README.md``.
 
 The last three are the controls that any claim for reuse needs: they compute as many gradients. At r = 1
 every mode is the same as no reuse.
