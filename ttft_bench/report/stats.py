@@ -34,7 +34,7 @@ class Key:
     def of(cls, row: Row) -> Key:
         """The group that ``row`` belongs to."""
         return cls(
-            strategy=str(row.get("strategy") or "(unnamed)"),
+            strategy=strategy_of(row),
             budget=int(number(row, "budget") or 0),
             reuse_interval=int(number(row, "reuse_interval") or 1),
             reuse_grouping=str(row.get("reuse_grouping") or ""),
@@ -82,6 +82,11 @@ def number(row: Row, key: str) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def strategy_of(row: Row) -> str:
+    """The strategy of a row, with a name for none."""
+    return str(row.get("strategy") or "(unnamed)")
+
+
 def is_measured(row: Row) -> bool:
     """Whether a row may enter an average."""
     return row.get("status") == "ok" and number(row, QUALITY.key) is not None
@@ -115,4 +120,4 @@ def settle(rows: Sequence[Row], columns: Sequence[str] = ("lr", "trainable")) ->
     return [{**row, **same} for row in rows] if same else list(rows)
 
 
-__all__ = ["Key", "Row", "Spread", "is_measured", "number", "settle", "spread", "total_seconds"]
+__all__ = ["Key", "Row", "Spread", "is_measured", "number", "settle", "spread", "strategy_of", "total_seconds"]

@@ -53,8 +53,9 @@ def _curves(rows: Sequence[Row]) -> list[dict[Key, Estimate]]:
     groups = groups_of(rows)
     lines: defaultdict[tuple[Any, ...], dict[Key, Estimate]] = defaultdict(dict)
     for key, part in by_setting(rows).items():
-        found = estimate(per_prompt(part), groups)
-        if found is not None and key.reuse_interval == 1 and key.budget > 0:
+        drawn = key.reuse_interval == 1 and key.budget > 0
+        found = estimate(per_prompt(part), groups) if drawn else None
+        if found is not None:
             lines[key.series][key] = found
     return list(lines.values())
 

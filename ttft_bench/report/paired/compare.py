@@ -149,7 +149,7 @@ def forest(
     """
 
     def line(part: Sequence[Row]) -> Comparison:
-        members = by_setting(part)
+        members = by_setting(part, {setting.strategy, reference.strategy})
         return compare(setting, members.get(setting, []), reference, members.get(reference, []))
 
     parts = part_of(rows)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ttft_bench.report.stats import Key, Row, is_measured, number
+from ttft_bench.report.stats import Key, Row, is_measured, number, strategy_of
 
 #: A prompt and a finetuning seed.
 Unit = tuple[str, str]
@@ -18,11 +18,17 @@ def quality(row: Row) -> float | None:
     return number(row, "bpb_pct") if is_measured(row) else None
 
 
-def by_setting(rows: Iterable[Row]) -> dict[Key, list[Row]]:
-    """Rows of each setting, in order of strategy, setting and budget."""
+def by_setting(rows: Iterable[Row], only: Container[str] | None = None) -> dict[Key, list[Row]]:
+    """Rows of each setting, in order of strategy, setting and budget.
+
+    Args:
+        rows: in any order.
+        only: strategies that are wanted; None for all of them. Who needs two of many is done much sooner.
+    """
     members: defaultdict[Key, list[Row]] = defaultdict(list)
     for row in rows:
-        members[Key.of(row)].append(row)
+        if only is None or strategy_of(row) in only:
+            members[Key.of(row)].append(row)
     return {key: members[key] for key in sorted(members, key=lambda key: (key.series, key.budget))}
 
 

@@ -156,7 +156,7 @@ def _lower_residual(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | st
     rivals, missing = _rivals(item, rows)
     if missing:
         return missing
-    members = by_setting(rows)
+    members = by_setting(rows, {item.subject, *rivals})
     informative, skipped = [], []
     for rival in rivals:
         keys = _shared(members, item.subject, rival, "off")
@@ -179,7 +179,7 @@ def _lower_residual(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | st
 
 
 def _reuse_mode(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | str:
-    members = {key: part for key, part in by_setting(rows).items() if key.strategy == item.subject}
+    members = by_setting(rows, {item.subject})
     pairs = []
     for interval in sorted({key.reuse_interval for key in members} - {1}):
         cached = {
@@ -261,7 +261,7 @@ def _at_budget(
         rivals, missing = _rivals(item, rows)
         if missing:
             return missing
-    members = by_setting(rows)
+    members = by_setting(rows, {item.subject, *rivals})
     found = []
     for rival in rivals:
         keys = _shared(members, item.subject, rival, reuse)
