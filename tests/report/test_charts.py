@@ -91,6 +91,37 @@ def test_the_control_is_a_line_with_its_interval_and_no_point(view: View) -> Non
     assert rules["untouched model"].at == 100.0
 
 
+def test_the_untouched_model_has_one_line_and_controls_close_to_each_other_share_a_name() -> None:
+    curves = {"a": [(1, 95.0, 1.0), (5, 85.0, 2.0)], "b": [(1, 94.0, 1.2), (5, 88.0, 2.2)]}
+    close = {"random-corpus": [(5, 93.0, 2.1)], "twin": [(5, 92.9, 2.1)], "far": [(5, 87.0, 2.1)]}
+    rows = [*budgets(curves, n=18), *budgets(close, n=18), *budgets({"none": [(0, 100.0, 0.1)]}, n=18, arm="none")]
+    view = one_view(rows, {"plan": {"controls": ["random-corpus", "twin", "far", "none"]}})
+    rules = [mark for mark in charts(view)["quality_vs_time"].panels[0].marks if isinstance(mark, Rule)]
+    assert len(rules) == 4 and sum(rule.at == 100.0 for rule in rules) == 1
+    said = [rule.text for rule in rules if rule.text]
+    assert said == ["untouched model", "random-corpus, N = 5; twin, N = 5", "far, N = 5"]
+    assert [rule.text for rule in rules if rule.span] == [said[1]], "one interval: that of the control in the summary"
+
+
+def test_a_budget_is_written_once_at_its_best_point() -> None:
+    curves = {"a": [(1, 95.0, 1.0), (5, 85.0, 2.0)], "b": [(1, 94.0, 1.2), (5, 84.0, 2.2)]}
+    chart = charts(one_view(budgets(curves, n=18)))["quality_vs_time"]
+    said = [
+        (mark.entry, x, text) for mark in points(chart) for x, text in zip(mark.x, mark.labels, strict=False) if text
+    ]
+    assert [(entry, text) for entry, _, text in said] == [("b", "1"), ("b", "5")]
+    assert sum(bool(mark.labels) for mark in points(chart)) == 2, "all four are on the frontier, and bold"
+
+
+def test_a_gap_axis_of_many_decades_has_few_ticks() -> None:
+    rows = budgets({"a": [(1, 95.0, 1.0), (5, 85.0, 2.0)]}, n=12, gap=1e-12)
+    for place, row in enumerate(rows):
+        row["gap"] = 10.0 ** -(place % 12)
+    (panel,) = [panel for panel in charts(one_view(rows))["selection_diagnostics"].panels if "gap" in panel.title]
+    low, high = panel.y.limits or (0.0, 0.0)
+    assert 3 <= len(panel.y.ticks) <= 7 and low <= panel.y.ticks[0] and panel.y.ticks[-1] == high
+
+
 def test_bars_add_up_to_all_stages_of_the_largest_budget(view: View) -> None:
     chart = charts(view)["time_per_stage"]
     bars = [mark for mark in chart.panels[0].marks if isinstance(mark, Bars)]

@@ -20,6 +20,7 @@ from ttft_bench.sweep.schema import make_row
 
 from paired_rows import budgets  # isort: skip
 
+CONTROLS = ["random-corpus", "twin", "far", "none"]
 EVIL = "<img src=x onerror=alert(1)>"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -34,6 +35,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     curves = {"a": [(1, 95.0, 1.0), (5, 85.0, 2.0)], "b": [(1, 94.0, 1.2), (5, 88.0, 2.2)], EVIL: [(5, 90.0, 2.5)]}
     rows = budgets(curves, n=12, residual=0.4, n_distinct=1, gap=1e-6, embed_s=0.1)
+    rows += budgets({"random-corpus": [(5, 96.0, 2.0)], "twin": [(5, 95.8, 2.0)], "far": [(5, 89.0, 2.0)]}, n=12)
+    rows += budgets({"none": [(0, 100.0, 0.1)]}, n=12, arm="none")
     rows += budgets({"a": [(1, 93.0, 1.0)], "=1+1": [(1, 94.0, 1.2)]}, n=6, model="other", subset=EVIL)
     rows.append(
         make_row(cell_id="bad", strategy="b", budget=5, prompt_id="p000", status="oom", reason=EVIL, model="tiny")
@@ -41,7 +44,9 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with store.Journal(folder / store.RESULTS) as journal:
         for row in rows:
             journal.append(row)
-    store.write_manifest(folder, {"run_id": "r1", "suite": {"name": "synthetic"}, "provenance": {"argv": ["x", EVIL]}})
+    manifest: dict[str, Any] = {"run_id": "r1", "suite": {"name": "synthetic"}, "provenance": {"argv": ["x", EVIL]}}
+    manifest["plan"] = {"controls": CONTROLS}
+    store.write_manifest(folder, manifest)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ttft_bench.report.paired.resample.N_RESAMPLES", 199)
         build_report(folder)
@@ -142,7 +147,7 @@ def test_downloads_carry_what_is_shown(open_page: Callable[..., Page], tmp_path:
 
     lines = list(csv.DictReader(io.StringIO(download("csv").decode())))
     assert len(lines) == len(column(page, "strategy"))
-    assert {"a", "b", EVIL, "'=1+1"} == {line["strategy"] for line in lines}, "no name is a formula"
+    assert {"a", "b", EVIL, "'=1+1", *CONTROLS} == {line["strategy"] for line in lines}, "no name is a formula"
     best = min(lines, key=lambda line: float(line["bpb_pct_mean"] or "inf"))
     assert best["strategy"] == "a" and float(best["bpb_pct_mean_low"]) < 85 < float(best["bpb_pct_mean_high"]) + 10
     page.fill("#filter", "b")
@@ -152,7 +157,7 @@ def test_downloads_carry_what_is_shown(open_page: Callable[..., Page], tmp_path:
     assert len(markdown) == shown + 2 and markdown[0].startswith("| strategy |") and "<img" not in "".join(markdown)
     latex = download("latex").decode()
     assert latex.count("\\\\") == shown + 1 and "bpb\\_pct\\_mean" in latex and "\\toprule" in latex
-    assert pq.read_table(io.BytesIO(download("parquet"))).num_rows == 12 * 5 + 6 * 2 + 1
+    assert pq.read_table(io.BytesIO(download("parquet"))).num_rows == 12 * (5 + len(CONTROLS)) + 6 * 2 + 1
 
 
 def test_a_legend_shows_and_hides_a_strategy(open_page: Callable[..., Page]) -> None:
@@ -201,6 +206,31 @@ def test_a_phone_scrolls_in_one_direction_only(open_page: Callable[..., Page]) -
     page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.evaluate("[...document.querySelectorAll('.plot')].every(plot => plot.offsetWidth <= 400)")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_names_of_lines_do_not_run_into_each_other(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(width=width)
+    boxes = page.evaluate(
+        """[...document.querySelectorAll('#s0-quality_vs_time .annotation-text')].map(text => {
+        const box = text.getBoundingClientRect(); return [box.left, box.right, box.top, box.bottom]; })"""
+    )
+    assert len(boxes) == 3, "the untouched model and two controls"
+    for place, (left, right, top, bottom) in enumerate(boxes):
+        assert left >= 0 and right <= width
+        for other in boxes[:place]:
+            assert right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
+
+
+def test_the_long_table_keeps_its_headings_in_sight(open_page: Callable[..., Page]) -> None:
+    page = open_page(width=400)
+    window = page.locator(".scroll.tall")
+    window.evaluate("window => window.scrollTo(200, window.scrollHeight)")
+    top = window.bounding_box()["y"]  # type: ignore[index]
+    head = page.locator("#settings thead th").first.bounding_box()
+    last = page.locator("#settings tbody tr").last.bounding_box()
+    assert head and last and abs(head["y"] - top) <= 2 and last["y"] > head["y"]
+    assert head["x"] == pytest.approx(window.bounding_box()["x"], abs=2)  # type: ignore[index]
 
 
 def test_the_keyboard_reaches_everything_that_acts(open_page: Callable[..., Page]) -> None:

@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_figures_and_page_are_written_whole(build: Make, sweep_rows: Make, tmp_p
     assert [path.name for path in report.paths[:2]] == ["results.csv", "results.parquet"]
     assert all(path.is_file() for path in report.paths[2:])
     assert not list(tmp_path.rglob("*.tmp"))
-    text = " ".join(Reader(page).words)
+    text = " ".join(Reader(page).words).replace("\N{NO-BREAK SPACE}", " ")
     for expected in (report.summary, "a first look", "61.2 s", "'hullft[max_iter=2],knn'", "corpus BPB%"):
         assert expected in text
 
@@ -188,6 +189,43 @@ def test_colours_are_fixed_and_distinct_until_they_run_out() -> None:
     found = styles(names)
     assert len({found[name][0] for name in sorted(names)[: len(COLOURS)]}) == len(COLOURS)
     assert len(set(found.values())) == len(names)
+
+
+def test_a_strategy_keeps_its_colour_whatever_controls_and_variants_stand_beside_it() -> None:
+    alone = styles(["knn", "sift", "hullft"])
+    beside = styles(
+        ["knn", "sift", "hullft", "hullft[cap=2]", "a-control", "b-control"], last={"a-control", "b-control"}
+    )
+    assert alone.items() <= beside.items()
+    assert len({colour for colour, _ in beside.values()}) == len(beside)
+
+
+def test_every_colour_of_the_palette_stands_out_in_both_themes() -> None:
+    sheet = resources.files("ttft_bench.report.page").joinpath("page.css").read_text(encoding="utf-8")
+    themes = [
+        dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block))
+        for block in re.findall(r"\{([^{}]*--paper:[^{}]*)\}", sheet)
+    ]
+    assert len(themes) == 3, "light, dark by choice, dark by the system"
+    assert themes[1] == themes[2]
+    for theme in themes:
+        for place in range(len(COLOURS)):
+            assert contrast(theme[f"c{place}"], theme["paper"]) >= 3, "graphics, after WCAG 1.4.11"
+        for name in ("ink", "soft", "accent", "warn", "good", "bad"):
+            assert contrast(theme[name], theme["paper"]) >= 4.5, "text, after WCAG 1.4.3"
+        assert contrast(theme["edge"], theme["paper"]) >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    """Ratio of relative luminances, after WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_importing_the_report_is_light_and_building_it_needs_no_torch() -> None:

@@ -8,6 +8,8 @@ from ttft_bench.report.analysis import Analysis
 from ttft_bench.report.format import plural, seconds
 from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.report.metrics import COST
+from ttft_bench.report.paired.compare import Family
+from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.text import printable
 
 
@@ -38,6 +40,29 @@ def summarise(analysis: Analysis) -> str:
     else:
         opening = f"Over {n} prompts the lowest mean of {settings} is that of {lowest}"
     return f"{opening}; {_beside_control(analysis, best.bpb)}."
+
+
+def beside_reference(analysis: Analysis, family: Family) -> str:
+    """One more sentence: the best setting against the reference, prompt by prompt; empty where it is not compared."""
+    best = analysis.best
+    found = next((item for item in family.comparisons if best is not None and item.setting == best.key), None)
+    if found is None or not analysis.can_rank or found.difference.value is None:
+        return ""
+    said = {
+        "better": "it is better",
+        "worse": "it is worse",
+        "equivalent": f"the two are equivalent (within ±{EQUIVALENCE_MARGIN} points)",
+        "not decided": "which of the two is better is not decided",
+    }.get(found.verdict, f"there is no verdict ({found.verdict})")
+    ours, theirs = printable(str(found.setting), limit=80), printable(str(found.reference), limit=80)
+    value, low, high = found.difference.value, found.difference.low, found.difference.high
+    interval = "" if low is None or high is None else f"; 95 % interval {_side(low)} to {_side(high)}"
+    return f"Prompt by prompt, {ours} is {_side(value)} {theirs} (in points of BPB%{interval}): {said}."
+
+
+def _side(difference: float) -> str:
+    """``0.32 below`` or ``0.33 above``."""
+    return f"{abs(difference):.2f} {'below' if difference < 0 else 'above'}"
 
 
 def _beside_control(analysis: Analysis, best: Estimate) -> str:
@@ -146,4 +171,4 @@ def _figure(found: Estimate) -> str:
     return f"{found.mean:.1f} % (95 % interval {found.low:.1f} to {found.high:.1f})"
 
 
-__all__ = ["name", "no_ranking_reason", "notes", "ranking_lines", "summarise"]
+__all__ = ["beside_reference", "name", "no_ranking_reason", "notes", "ranking_lines", "summarise"]

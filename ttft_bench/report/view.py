@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ttft_bench.report.analysis import Analysis, analyse
+from ttft_bench.report.analysis import Analysis, analyse, control_labels
 from ttft_bench.report.findings import Findings, Scope
 from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, split_scopes, split_shuffled, timed_alike
 from ttft_bench.report.palette import markers, styles
@@ -42,7 +42,7 @@ def views(
     """A view of each scope of the findings, made from the same rows in the same way."""
     true, _ = split_shuffled(rows)
     parts = split_scopes(true, QUALITY_SCOPE if across_devices else SCOPE_COLUMNS)
-    looks = styles(str(row.get("strategy")) for row in true)
+    looks = styles((str(row.get("strategy")) for row in true), control_labels(manifest))
     marks = markers(Key.of(row).reuse for part in parts.values() for row in settle(part))
     found = []
     for scope, (name, part) in zip(findings.scopes, parts.items(), strict=True):

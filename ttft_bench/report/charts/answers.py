@@ -14,7 +14,7 @@ from ttft_bench.report.view import View
 
 def correlations(view: View) -> Chart:
     """Question 1: each correlation with its interval."""
-    title = "Rank correlations within prompts: left of 0, the closer the picks, the larger the gain"
+    title = "What goes with a larger gain: rank correlations within prompts"
     found = [item for item in view.found.residual.correlations if item.mean.value is not None]
     if not found:
         missing = "No prompt has five different selections at one budget, which a rank correlation takes."
@@ -31,7 +31,11 @@ def correlations(view: View) -> Chart:
     zero = Rule("x", 0.0, Look(INK, "-", "", 0.6, 1.0), span=(-NEGLIGIBLE_RHO, NEGLIGIBLE_RHO))
     axis = Axis("Spearman's rho, mean over prompts", limits=(-1.0, 1.0))
     panel = Panel("", axis, Axis("", "category", categories=names), (zero, points))
-    caption = f"Bars are 95 % intervals over groups of prompts. Grey: within ±{NEGLIGIBLE_RHO}, as good as none."
+    caption = (
+        "Gain: 100 − BPB%. Spearman's rho is 1 where two quantities rise together, −1 where one falls as the other "
+        "rises, 0 where they are unrelated; left of 0, a smaller residual goes with a larger gain. Bars are 95 % "
+        f"intervals over groups of prompts. Grey: within ±{NEGLIGIBLE_RHO}, as good as none."
+    )
     return Chart("correlations", title, caption, (panel,))
 
 
@@ -62,7 +66,7 @@ def treatments(view: View) -> Chart:
         )
     if not marks:
         return Chart("treatments", title, "", missing="No use of the picks has both a quality and a time.")
-    axis = log_seconds("seconds per prompt", table.times_s)
+    axis = log_seconds("time per prompt", table.times_s)
     panel = Panel("", axis, Axis(QUALITY.axis_title), tuple(marks))
     caption = (
         "Each use of the picks on its own frontier over strategies, budgets and reuse settings, interpolated at equal "

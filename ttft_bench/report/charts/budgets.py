@@ -30,7 +30,7 @@ KEY = "budget_curves"
 
 def budget_curves(view: View) -> Chart:
     """One panel for all prompts and one per subset; a line per strategy without gradient reuse."""
-    title = "BPB% over budgets, by subset: lower is better"
+    title = "What more steps buy, by subset: lower BPB% is better"
     subsets = {name: rows for name, rows in split_rows(view.rows, "subset").items() if rows}
     parts: dict[str, Sequence[Row]] = {"all prompts": view.rows}
     parts |= {printable(name, limit=40): rows for name, rows in subsets.items()} if len(subsets) > 1 else {}
@@ -42,8 +42,9 @@ def budget_curves(view: View) -> Chart:
     axis = budget_axis(key.budget for key in keys)
     panels = tuple(_panel(view, name, found, axis) for name, found in curves.items())
     caption = (
-        "Means over prompts with 95 % BCa bootstrap intervals over groups as bands, without gradient reuse. Each panel "
-        "has a scale of its own. Few prompts make wide bands; fewer than five groups make none."
+        "Means over prompts with 95 % BCa bootstrap intervals over groups as bands, without gradient reuse; a "
+        "single point is a strategy that ran at one budget only. Each panel has a scale of its own. Few prompts make "
+        "wide bands; fewer than five groups make none."
     )
     return Chart(KEY, title, caption, panels, (*strategy_entries(view, keys), *reuse_entries(view, keys)))
 

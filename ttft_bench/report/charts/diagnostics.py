@@ -29,7 +29,7 @@ GAP_FLOOR = 1e-13
 
 def selection_diagnostics(view: View) -> Chart:
     """A panel per diagnostic, a line per strategy: median over prompts, quartiles as bars."""
-    title = "What was picked: diagnostics of selections over budgets"
+    title = "What was picked, over budgets"
     members: defaultdict[tuple[Any, ...], dict[Key, list[Row]]] = defaultdict(dict)
     for key, rows in by_setting(view.rows).items():
         if key.reuse_interval == 1 and key.arm in ("finetune", "in-context") and key.budget > 0:
@@ -42,14 +42,15 @@ def selection_diagnostics(view: View) -> Chart:
         marks = [mark for line in lines.values() for mark in _line(view, line, column)]
         if marks:
             own: tuple[Mark, ...] = (_diagonal(axis),) if column == "n_distinct" and axis.scale == "linear" else ()
-            y = Axis("", "log", limits=_decades(marks)) if scale == "log" else Axis("")
+            y = _decades(marks) if scale == "log" else Axis("")
             panels.append(Panel(name, axis, y, (*own, *marks)))
     if not panels:
         return Chart(KEY, title, "", missing="No selection carries diagnostics.")
     caption = (
         "Medians over prompts; bars are quartiles. Distinct items say how much gradient reuse has to work with. The "
-        "residual is computed alike for every strategy. A gap certifies how far from the optimum of its own problem a "
-        "strategy's weights can be at most, before they are rounded to N picks; strategies without one have no line."
+        "residual is how far the mean of the picks lies from the prompt, computed alike for every strategy. A gap "
+        "certifies how far from the optimum of its own problem a strategy's weights can be at most, before they are "
+        "rounded to N picks; strategies without one have no line."
     )
     drawn = {mark.entry for panel in panels for mark in panel.marks if isinstance(mark, Points)}
     keys = [key for line in lines.values() for key in line if entry_name(key.strategy) in drawn]
@@ -82,10 +83,13 @@ def _line(view: View, line: dict[Key, list[Row]], column: str) -> Sequence[Point
     )
 
 
-def _decades(marks: Sequence[Points]) -> tuple[float, float]:
-    """Whole decades around all points and their bars."""
+def _decades(marks: Sequence[Points]) -> Axis:
+    """A logarithmic axis of whole decades around all points and their bars, with at most seven ticks."""
     reach = [place for mark in marks for bounds in mark.y_limits for place in (*mark.y, *bounds) if place]
-    return 10.0 ** math.floor(math.log10(min(reach)) - 0.05), 10.0 ** math.ceil(math.log10(max(reach)) + 0.05)
+    low, high = math.floor(math.log10(min(reach)) - 0.05), math.ceil(math.log10(max(reach)) + 0.05)
+    step = math.ceil((high - low + 1) / 7)
+    ticks = tuple(10.0**decade for decade in range(high, low - 1, -step))
+    return Axis("", "log", ticks=ticks[::-1], limits=(10.0**low, 10.0**high))
 
 
 def _diagonal(axis: Axis) -> Points:

@@ -17,15 +17,15 @@ KEY = "forest"
 def forest(view: View) -> Chart:
     """One panel per strategy at its largest budget."""
     reference = label(view.found.reference, NAME_CHARS)
-    title = f"Paired differences to {reference}, by subset: left of 0 is better than {reference}"
+    title = f"Each strategy against {reference}, prompt by prompt: left of 0 is better than {reference}"
     forests = [item for item in view.found.forests if any(line.comparison.difference.n_prompts for line in item.lines)]
     if not forests:
         return Chart(KEY, title, "", missing="No two strategies were finetuned at the same budget on the same prompts.")
     panels = tuple(_panel(view, item) for item in forests)
     caption = (
-        "Mean difference of BPB% over prompts with its 95 % BCa bootstrap interval over groups. The last line is that "
-        f"of all prompts. Grey: ±{EQUIVALENCE_MARGIN} points, within which two settings are equivalent for a user. "
-        "Each panel has a scale of its own."
+        f"BPB% of a strategy minus that of {reference} on the same prompt, mean over the prompts of a subset, with its "
+        f"95 % BCa bootstrap interval over groups. The last line is that of all prompts. Grey: ±{EQUIVALENCE_MARGIN} "
+        "points, within which two settings are equivalent for a user. Each panel has a scale of its own."
     )
     return Chart(KEY, title, caption, panels, strategy_entries(view, [item.setting for item in forests]))
 
@@ -60,7 +60,7 @@ def _panel(view: View, item: Forest) -> Panel:
     # The last line cannot be taken for a subset that is called "all".
     names = (*(label(line.part, 28) for _, line in subsets), "all prompts")
     x = Axis("difference, points of BPB%", limits=_scale(item))
-    title = f"{setting_name(item.setting)} − {setting_name(item.reference, budget=False)}"
+    title = f"{setting_name(item.setting)}, against {setting_name(item.reference, budget=False)}"
     return Panel(title, x, Axis("", "category", categories=names), tuple(marks))
 
 

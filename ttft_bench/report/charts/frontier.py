@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Literal
 
-from ttft_bench.report.analysis import Analysis
+from ttft_bench.report.analysis import RANDOM_CONTROL, Analysis
 from ttft_bench.report.charts.model import Axis, Chart, Entry, Look, Mark, Panel, Points, Rule
 from ttft_bench.report.charts.words import (
     entry_name,
@@ -20,11 +21,14 @@ from ttft_bench.report.charts.words import (
 from ttft_bench.report.figures import INK
 from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST, QUALITY, better_corner
+from ttft_bench.report.stats import Key
 from ttft_bench.report.view import View
 
 KEY = "quality_vs_time"
 UNTOUCHED_PCT = 100.0
 FAINT = 0.4
+#: What a line of text takes of the height.
+NAME_ROOM = 0.045
 
 
 def quality_vs_time(view: View) -> Chart:
@@ -38,9 +42,10 @@ def quality_vs_time(view: View) -> Chart:
         return Chart(KEY, title, "", missing="No setting has both a quality and a time.")
     groups = [group for line in lines for group in line]
     controls = _controls(analysis)
-    marks: list[Mark] = _rules(groups, controls)
+    marks: list[Mark] = _rules(analysis, groups, controls)
+    labelled = _labelled(analysis.frontier)
     for line in lines:
-        marks += _line(view, analysis, line)
+        marks += _line(view, analysis, line, labelled)
     marks.append(_stairs(analysis))
     legend = (
         *strategy_entries(view, [group.key for group in groups]),
@@ -53,7 +58,7 @@ def quality_vs_time(view: View) -> Chart:
         Axis(QUALITY.axis_title),
         tuple(marks),
     )
-    return Chart(KEY, title, _caption(groups, controls), (panel,), legend)
+    return Chart(KEY, title, _caption(analysis, groups, controls), (panel,), legend)
 
 
 def _drawable(groups: Sequence[Group]) -> list[Group]:
@@ -61,12 +66,25 @@ def _drawable(groups: Sequence[Group]) -> list[Group]:
 
 
 def _controls(analysis: Analysis) -> list[Group]:
-    """Each control at its largest measured budget."""
+    """Each control at its largest measured budget, worst first; the untouched model has a line of its own."""
     found = [series.largest for series in analysis.series if series.largest.control]
-    return [group for group in found if group.bpb is not None]
+    found = [group for group in found if group.bpb is not None and group.key.arm != "none"]
+    return sorted(found, key=_mean, reverse=True)
 
 
-def _line(view: View, analysis: Analysis, line: Sequence[Group]) -> list[Mark]:
+def _mean(group: Group) -> float:
+    return 0.0 if group.bpb is None else group.bpb.mean
+
+
+def _labelled(frontier: Sequence[Group]) -> frozenset[Key]:
+    """The best setting of each budget: labels of all of them would stand on each other."""
+    best: dict[int, Group] = {}
+    for group in frontier:
+        best[group.key.budget] = min(group, best.get(group.key.budget, group), key=_mean)
+    return frozenset(group.key for group in best.values())
+
+
+def _line(view: View, analysis: Analysis, line: Sequence[Group], labelled: Container[Key]) -> list[Mark]:
     """A faint line of all its points, and those on the frontier once more, bold and with their budgets."""
     key = line[0].key
     entry = entry_name(key.strategy)
@@ -77,7 +95,8 @@ def _line(view: View, analysis: Analysis, line: Sequence[Group]) -> list[Mark]:
     found: list[Mark] = [Points(entry, x, y, dataclasses.replace(faint, marker=""), "line")]
     found += [_points(entry, rest, dataclasses.replace(faint, width=1.0))] if rest else []
     if bold:
-        found.append(_points(entry, bold, look_of(view, key, size=8.5), [str(group.key.budget) for group in bold]))
+        said = [str(group.key.budget) if group.key in labelled else "" for group in bold]
+        found.append(_points(entry, bold, look_of(view, key, size=8.5), said))
     return found
 
 
@@ -105,17 +124,40 @@ def _stairs(analysis: Analysis) -> Points:
     return Points("frontier", x, y, Look(INK, "-", "", 0.75, 2.2), "stairs")
 
 
-def _rules(groups: Sequence[Group], controls: Sequence[Group]) -> list[Mark]:
+def _rules(analysis: Analysis, groups: Sequence[Group], controls: Sequence[Group]) -> list[Mark]:
+    """The untouched model and the controls; the control of the summary has its interval.
+
+    Lines of settings fall from the upper left to the lower right, so names of low lines have room at the left.
+    """
     found: list[Mark] = []
+    means = [_mean(group) for group in (*groups, *controls)]
+    reach = max(means) - min(means)
     if _is_near(groups):
         found.append(Rule("y", UNTOUCHED_PCT, Look(INK, ":", "", 0.8, 1.0), "untouched model"))
-    for group in controls:
+        reach = max(reach, UNTOUCHED_PCT - min(means))
+    middle = (max(means) + min(means)) / 2
+    for place, group in enumerate(controls):
         assert group.bpb is not None
         low, high = group.bpb.low, group.bpb.high
-        span = None if low is None or high is None else (low, high)
-        said = f"{setting_name(group.key)} (control)"
-        found.append(Rule("y", group.bpb.mean, Look(INK, "--", "", 0.7, 1.0), said, span))
+        is_main = analysis.control is not None and group.key == analysis.control.key
+        span = (low, high) if is_main and low is not None and high is not None else None
+        above = controls[place - 1] if place else None
+        # A name that would run into the line above it stands there, after the name of that one.
+        crowded = above is not None and _mean(above) - group.bpb.mean < NAME_ROOM * reach
+        said = "" if crowded else _names(controls[place:], reach)
+        end: Literal["left", "right"] = "left" if group.bpb.mean < middle else "right"
+        found.append(Rule("y", group.bpb.mean, Look(INK, "--", "", 0.7, 1.0), said, span, end))
     return found
+
+
+def _names(controls: Sequence[Group], reach: float) -> str:
+    """The name of the first one, and of those so close below it that theirs have no room."""
+    near = [controls[0]]
+    for group in controls[1:]:
+        if _mean(near[-1]) - _mean(group) >= NAME_ROOM * reach:
+            break
+        near.append(group)
+    return "; ".join(setting_name(group.key) for group in near)
 
 
 def _is_near(groups: Sequence[Group]) -> bool:
@@ -124,14 +166,19 @@ def _is_near(groups: Sequence[Group]) -> bool:
     return max(means) > UNTOUCHED_PCT or UNTOUCHED_PCT - max(means) < max(max(means) - min(means), 5.0)
 
 
-def _caption(groups: Sequence[Group], controls: Sequence[Group]) -> str:
+def _caption(analysis: Analysis, groups: Sequence[Group], controls: Sequence[Group]) -> str:
     found = (
         "Each point is one setting: the mean over prompts of 100 × bits per byte after / before, at its median time "
-        "per prompt. The stairs are the frontier: no other setting is both faster and better; its points are bold and "
-        "carry their budget N. Bars are 95 % BCa bootstrap intervals over groups of prompts. They hold for one setting "
-        "each: prompts are shared, so overlapping bars do not prove two settings equal; the forest plot compares them."
+        "per prompt. The stairs are the frontier: no other setting is both faster and better; its points are bold, "
+        "and the best of each budget N carries it. Bars are 95 % BCa bootstrap intervals over groups of prompts. They "
+        "hold for one setting each: prompts are shared, so overlapping bars do not prove two settings equal; the "
+        "forest plot compares them."
     )
-    found += " Dashed: finetuning on random documents, what any finetuning gives." if controls else ""
+    if controls:
+        found += " Dashed across: controls, at their largest budget."
+        main = analysis.control
+        if main is not None and main.key.strategy == RANDOM_CONTROL:
+            found += f" {RANDOM_CONTROL}, with its interval in grey, is what finetuning on any documents gives."
     return found + ("" if _is_near(groups) else " The untouched model, at 100, lies above what is shown.")
 
 

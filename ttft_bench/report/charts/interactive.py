@@ -11,7 +11,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ttft_bench.report.charts.model import Axis, Band, Bars, Chart, Limits, Look, Mark, Panel, Points, Rule
+from ttft_bench.report.charts.model import (
+    BAND_OPACITY,
+    Axis,
+    Band,
+    Bars,
+    Chart,
+    Limits,
+    Look,
+    Mark,
+    Panel,
+    Points,
+    Rule,
+)
 from ttft_bench.report.charts.words import wrapped
 from ttft_bench.report.figures import INK
 from ttft_bench.report.format import tick_seconds
@@ -86,7 +98,7 @@ def _trace(mark: Points | Band | Bars, entry: int) -> Spec:
             "x": [*mark.x, *reversed(mark.x)],
             "y": [*mark.low, *reversed(mark.high)],
             "fill": "toself",
-            "fillcolor": colour_name(mark.look.colour, 0.13),
+            "fillcolor": colour_name(mark.look.colour, BAND_OPACITY),
             "line": {"width": 0},
             "hoverinfo": "skip",
         }
@@ -129,7 +141,7 @@ def _points(mark: Points) -> Spec:
         found["marker"] = {"color": colour, "symbol": SYMBOLS[look.marker], "size": look.size + 1}
     if mark.labels:
         found |= {"text": [_escaped(text) for text in mark.labels], "textposition": "bottom left"}
-        found["textfont"] = {"color": colour}
+        found["textfont"] = {"color": "--ink"}
     for name, places, bounds in (("error_x", mark.x, mark.x_limits), ("error_y", mark.y, mark.y_limits)):
         if bounds:
             found[name] = _error_bars(places, bounds, look)
@@ -172,8 +184,9 @@ def _shapes(rule: Rule) -> list[Spec]:
 def _annotations(rule: Rule) -> list[Spec]:
     if not rule.text:
         return []
-    place: Spec = {"x": 1, "xref": "paper", "xanchor": "right", "y": rule.at, "yref": "y", "yanchor": "bottom"}
-    return [{**place, "text": _escaped(rule.text), "showarrow": False, "font": {"size": 11}}]
+    x = 1 if rule.end == "right" else 0
+    place: Spec = {"x": x, "xref": "paper", "xanchor": rule.end, "y": rule.at, "yref": "y", "yanchor": "bottom"}
+    return [{**place, "align": rule.end, "text": _escaped(rule.text), "showarrow": False, "font": {"size": 11}}]
 
 
 def _escaped(text: str, wrap: bool = False) -> str:

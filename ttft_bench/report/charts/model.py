@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+#: Of a band's area: six of them on each other still let lines be seen.
+BAND_OPACITY = 0.08
+
 Limits = tuple[float | None, float | None]
 
 
@@ -95,13 +98,14 @@ class Bars:
 
 @dataclass(frozen=True)
 class Rule:
-    """A line across the panel at a value of ``axis``, with its name and an area around it."""
+    """A line across the panel at a value of ``axis``, with its name at one ``end`` and an area around it."""
 
     axis: Literal["x", "y"]
     at: float
     look: Look
     text: str = ""
     span: tuple[float, float] | None = None
+    end: Literal["left", "right"] = "right"
 
 
 Mark = Points | Band | Bars | Rule
@@ -147,4 +151,17 @@ class Chart:
     missing: str = ""
 
 
-__all__ = ["Axis", "Band", "Bars", "Chart", "Entry", "Limits", "Look", "Mark", "Panel", "Points", "Rule"]
+__all__ = [
+    "BAND_OPACITY",
+    "Axis",
+    "Band",
+    "Bars",
+    "Chart",
+    "Entry",
+    "Limits",
+    "Look",
+    "Mark",
+    "Panel",
+    "Points",
+    "Rule",
+]

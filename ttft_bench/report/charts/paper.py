@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ttft_bench.report.charts.model import Axis, Band, Bars, Chart, Entry, Limits, Panel, Points, Rule
+from ttft_bench.report.charts.model import BAND_OPACITY, Axis, Band, Bars, Chart, Entry, Limits, Panel, Points, Rule
 from ttft_bench.report.charts.words import wrapped
 from ttft_bench.report.figures import INK, label, new_grid
 from ttft_bench.report.format import tick_seconds
@@ -64,7 +64,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             axes.barh(mark.y, mark.widths, left=left, height=0.68, color=look.colour, alpha=look.opacity, linewidth=0)
             start |= {place: at + width for place, at, width in zip(mark.y, left, mark.widths, strict=True)}
         elif isinstance(mark, Band):
-            axes.fill_between(mark.x, mark.low, mark.high, color=mark.look.colour, alpha=0.13, linewidth=0)
+            axes.fill_between(mark.x, mark.low, mark.high, color=mark.look.colour, alpha=BAND_OPACITY, linewidth=0)
         elif isinstance(mark, Rule):
             _draw_rule(axes, mark)
         else:
@@ -124,7 +124,7 @@ def _draw_points(axes: Axes, mark: Points) -> None:
             ha="right",
             va="top",
             fontsize=8,
-            color=look.colour,
+            color=INK,
         )
 
 
@@ -146,11 +146,11 @@ def _draw_rule(axes: Axes, rule: Rule) -> None:
     if rule.text:
         axes.annotate(
             label(rule.text, 60),
-            (1.0, rule.at),
+            (1.0 if rule.end == "right" else 0.0, rule.at),
             xycoords=("axes fraction", "data"),
-            xytext=(0, 2),
+            xytext=(0 if rule.end == "right" else 3, 2),
             textcoords="offset points",
-            ha="right",
+            ha=rule.end,
             fontsize=8,
             alpha=0.9,
         )

@@ -51,7 +51,7 @@ def time_per_stage(view: View) -> Chart:
         "strategy. Restoring the weights and scoring are the benchmark's own."
         + (" * control." if any(group.control for group in bars) else "")
     )
-    panel = Panel("", Axis("seconds per prompt", seconds=True), Axis("", "category", categories=names), tuple(marks))
+    panel = Panel("", Axis("time per prompt", seconds=True), Axis("", "category", categories=names), tuple(marks))
     return Chart(KEY, title, caption, (panel,), tuple(legend))
 
 

@@ -24,7 +24,7 @@ _MEANING = {
 
 def strata(view: View) -> Chart:
     """One panel per stratum; a line per strategy at its largest budget, without gradient reuse."""
-    title = "BPB% by stratum of the prompts: left is better"
+    title = "BPB% of prompts with and without copies in the corpus: left is better"
     parts = [part for part in view.found.parts if part.name != "all"]
     shown = {part.name: found for part in parts if (found := _largest(part))}
     if not set(shown) & set(STRATA):
@@ -41,7 +41,8 @@ def strata(view: View) -> Chart:
     meaning = "; ".join(f"{name}: {said}" for name, said in _MEANING.items())
     caption = (
         f"{meaning[:1].upper()}{meaning[1:]}. Means over the prompts of a stratum at each strategy's largest budget, "
-        "with 95 % BCa bootstrap intervals over groups. Gains that are gone in the clean stratum come from copies."
+        "with 95 % BCa bootstrap intervals over groups. Dotted: the untouched model. Gains that are gone in the clean "
+        "stratum come from copies."
     )
     return Chart(KEY, title, caption, panels, strategy_entries(view, keys))
 
@@ -49,7 +50,7 @@ def strata(view: View) -> Chart:
 def _largest(part: Part) -> list[SettingSummary]:
     found: dict[object, SettingSummary] = {}
     for item in part.summaries:
-        if item.key.reuse_interval == 1 and item.bpb_pct_mean.value is not None:
+        if item.key.reuse_interval == 1 and item.key.arm != "none" and item.bpb_pct_mean.value is not None:
             found[item.key.series] = item  # budgets ascend
     return list(found.values())
 

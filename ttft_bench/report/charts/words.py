@@ -22,6 +22,8 @@ NAME_CHARS = 72
 
 def setting_name(key: Key, budget: bool = True) -> str:
     """``sift, r = 2, N = 50``, harmless to show."""
+    if key.arm == "none":
+        return "untouched model"
     parts = [label(key.strategy, NAME_CHARS)]
     parts += [] if key.reuse == "1" else [_reuse_words(key.reuse)]
     parts += [f"N = {key.budget}"] if budget else []

@@ -18,11 +18,14 @@ from ttft_bench.report.charts.interactive import colour_name, panel_specs
 from ttft_bench.report.charts.model import Rule
 from ttft_bench.report.findings import Findings
 from ttft_bench.report.page import answers, settings
-from ttft_bench.report.page.provenance import command, provenance, section, title, wall
+from ttft_bench.report.page.provenance import commands, provenance, section, title, wall
 from ttft_bench.report.page.tables import tone_of
-from ttft_bench.report.paired.markdown import FAMILY_CAPTION, TIMES_CAPTION
+from ttft_bench.report.page.text import breakable, glued
+from ttft_bench.report.paired.compare import TIE_BPB_PCT
+from ttft_bench.report.paired.markdown import TIMES_CAPTION
+from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.report.questions.falsifiers import RULE
-from ttft_bench.report.summary import ranking_lines, summarise
+from ttft_bench.report.summary import beside_reference, ranking_lines, summarise
 from ttft_bench.report.view import View
 from ttft_bench.sweep.schema import SCHEMA_VERSION
 from ttft_bench.text import printable
@@ -53,7 +56,7 @@ def build_page(
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    environment.filters["tone"] = tone_of
+    environment.filters |= {"tone": tone_of, "glued": glued, "breakable": breakable}
     scripts = [_plotly(), _asset("charts.js"), _asset("tables.js")]
     scopes = [_scope(place, view, own) for place, (view, own) in enumerate(zip(views, charts, strict=True))]
     specs = {chart["id"]: chart["specs"] for scope in scopes for chart in scope["charts"].values()}
@@ -63,6 +66,7 @@ def build_page(
     return environment.from_string(_asset("page.html.j2")).render(
         title=title(manifest),
         summary=_summary(views),
+        beside=beside_reference(views[0].analysis, views[0].found.parts[0].family) if views else "",
         purpose=printable(str(section(manifest, "suite").get("purpose") or "")),
         notes=told,
         scopes=scopes,
@@ -74,7 +78,7 @@ def build_page(
         remarks=answers.incident_table("remarks", "Remarks on rows that succeeded", remarks) if remarks else None,
         wall=wall(manifest),
         provenance=list(provenance(manifest)),
-        argv=command(manifest),
+        commands=commands(manifest),
         n_rows=sum(view.analysis.n_rows for view in views),
         schema_version=SCHEMA_VERSION,
         parquet=embedded,
@@ -83,7 +87,8 @@ def build_page(
         scripts=[Markup(script) for script in scripts],
         hashes=[_hash(script) for script in scripts],
         style=Markup(_asset("page.css")),
-        family_caption=FAMILY_CAPTION,
+        margin=EQUIVALENCE_MARGIN,
+        tie=TIE_BPB_PCT,
         times_caption=TIMES_CAPTION,
     )
 
@@ -104,11 +109,12 @@ def _scope(place: int, view: View, charts: Sequence[Chart]) -> dict[str, Any]:
         "reference": printable(found.reference, limit=120),
         "ranking": ranking_lines(view.analysis),
         "charts": {chart.key: _chart(place, chart) for chart in charts},
-        "times": answers.times_table("equal-time", found.parts[0].times),
+        "times": answers.times_table("equal-time", found.parts[0].times, "strategy"),
+        "unreached": [printable(label, limit=80) for label in answers.unreached(found.parts[0].times)],
         "residual": found.residual.verdict,
         "correlations": answers.residual_table(found.residual),
         "worth": found.worth.verdicts,
-        "treatments": answers.times_table("treatment-times", found.worth.table),
+        "treatments": answers.times_table("treatment-times", found.worth.table, "what is done"),
         "break_even": answers.break_even_table(found.worth.break_even) if found.worth.break_even else None,
         "regimes": [answers.regime_table(item) for item in found.worth.regimes if item.regimes],
         "no_regimes": [

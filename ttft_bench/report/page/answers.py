@@ -10,28 +10,40 @@ from ttft_bench.report.charts.model import Bars, Chart, Points
 from ttft_bench.report.page import tables
 from ttft_bench.report.page.tables import Column, Table
 from ttft_bench.report.paired.at_time import TimeTable
+from ttft_bench.report.paired.outcomes import Outcome
 from ttft_bench.report.questions.breakeven import BreakEven
 from ttft_bench.report.questions.evaluate import Finding
 from ttft_bench.report.questions.regimes import RegimeMap
 from ttft_bench.report.questions.residual import ResidualAnswer
 
 
-def times_table(key: str, found: TimeTable) -> Table:
-    """BPB% of every line at every time."""
-    columns = [Column("line", "line", False)]
+def times_table(key: str, found: TimeTable, heading: str) -> Table:
+    """BPB% at every time of every line that reaches one of them; ``heading`` says what a line is."""
+    columns = [Column("line", heading, False)]
     columns += [Column(f"bpb_pct_at_{time:.4g}_s", f"T = {fmt.seconds(time)}") for time in found.times_s]
     lines = []
     for line in found.lines:
+        if line.label in unreached(found):
+            continue
         cells = [tables.estimate(found.at(line.label, time).bpb_pct) for time in found.times_s]
         lines.append([tables.text(line.label), *cells])
     return tables.table(key, "BPB% within T seconds per prompt", columns, lines)
 
 
+def unreached(found: TimeTable) -> tuple[str, ...]:
+    """Lines whose fastest setting takes longer than every time of the table."""
+    return tuple(
+        line.label
+        for line in found.lines
+        if all(found.at(line.label, time).bpb_pct.outcome is Outcome.NOT_REACHED for time in found.times_s)
+    )
+
+
 def residual_table(answer: ResidualAnswer) -> Table:
     """The correlations of question 1."""
     columns = (
-        Column("correlation", "Spearman's rho within prompts", False),
-        Column("rho", "mean"),
+        Column("correlation", "between", False),
+        Column("rho", "Spearman's rho, mean"),
         Column("n_prompts", "prompts"),
         Column("n_selections", "selections"),
     )

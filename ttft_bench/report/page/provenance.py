@@ -40,10 +40,25 @@ def wall(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def merged(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the runs brought along that this one was merged from; empty for a run of its own."""
+    found = manifest.get("merged")
+    return [part for part in found if isinstance(part, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def commands(manifest: Mapping[str, Any]) -> list[str]:
+    """The commands that wrote the run: its own, or those of the runs it was merged from, as far as they are known."""
+    found = [command(manifest), *(own for part in merged(manifest) for own in commands(part))]
+    return list(dict.fromkeys(own for own in found if own))
+
+
 def provenance(manifest: Mapping[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Heading and facts of every section that has some."""
-    general = {name: value for name, value in manifest.items() if not isinstance(value, Mapping)}
+    """Heading and facts of every section that has some, and of every run that this one was merged from."""
+    parts = merged(manifest)
+    own = {name: value for name, value in manifest.items() if not (name == "merged" and parts)}
+    general = {name: value for name, value in own.items() if not isinstance(value, Mapping)}
     sections = [("Run", general), *((heading, section(manifest, name)) for heading, name in _SECTIONS)]
+    sections += [(f"Merged from, {place} of {len(parts)}", part) for place, part in enumerate(parts, start=1)]
     for heading, part in sections:
         rows = [(printable(name), printable(value, limit=2000)) for name, value in _flatten(part)]
         if rows:
@@ -55,9 +70,10 @@ def _flatten(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name}.")
         elif isinstance(value, Sequence) and not isinstance(value, str):
-            yield f"{prefix}{name}", ", ".join(str(item) for item in value) or fmt.MISSING
+            told = [json.dumps(item, default=str) if isinstance(item, Mapping) else str(item) for item in value]
+            yield f"{prefix}{name}", ", ".join(told) or fmt.MISSING
         else:
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, default=str)
 
 
-__all__ = ["command", "provenance", "section", "title", "wall"]
+__all__ = ["command", "commands", "provenance", "section", "title", "wall"]

@@ -13,6 +13,7 @@ from ttft_bench.report.paired.aggregates import SettingSummary
 from ttft_bench.report.paired.compare import Comparison
 from ttft_bench.report.stats import Spread
 from ttft_bench.report.view import View
+from ttft_bench.text import printable
 
 _TIMES = (("select_s", "select"), ("finetune_s", "finetune"), (COST.key, "total"))
 
@@ -21,10 +22,11 @@ def settings_table(views: Sequence[View]) -> Table:
     """One line per setting of every scope; strategies in alphabetical order, controls last, never by result."""
     several = len(views) > 1
     lines = [line for view in views for line in _lines(view, several)]
-    return Table("settings", "Every setting", _columns(several), tuple(lines))
+    reference = printable(views[0].found.reference, limit=40) if views else ""
+    return Table("settings", "Every setting", _columns(several, reference), tuple(lines))
 
 
-def _columns(several: bool) -> tuple[Column, ...]:
+def _columns(several: bool, reference: str) -> tuple[Column, ...]:
     found = [Column("strategy", "strategy", False)]
     found += [Column("scope", "rows with", False)] if several else []
     found += [
@@ -34,12 +36,14 @@ def _columns(several: bool) -> tuple[Column, ...]:
         Column("bpb_pct_mean_low", "", hidden=True),
         Column("bpb_pct_mean_high", "", hidden=True),
         Column(
-            "difference", "to reference", help="paired difference to the reference at the same N; below 0 is better"
+            "difference",
+            f"minus {reference}" if reference else "minus reference",
+            help="BPB% minus that of the reference on the same prompts at the same N; below 0 is better",
         ),
         Column("difference_low", "", hidden=True),
         Column("difference_high", "", hidden=True),
         Column("verdict", "verdict", False, help="of the paired difference"),
-        Column("win_tie_loss", "w / t / l", False, help="prompts won, tied, lost against the reference"),
+        Column("win_tie_loss", "won / tied / lost", False, help="prompts, against the reference"),
         Column("bpb_pct_corpus", "corpus BPB%", help="ratio of summed bits: every byte counts the same"),
         Column("bpb_pct_corpus_low", "", hidden=True),
         Column("bpb_pct_corpus_high", "", hidden=True),
@@ -51,7 +55,7 @@ def _columns(several: bool) -> tuple[Column, ...]:
         found += [Column(f"{key}_{quartile}", "", hidden=True) for quartile in ("q25", "q75")]
     return (
         *found,
-        Column("n_distinct_mean", "items", help="distinct items among the N picks"),
+        Column("n_distinct_mean", "distinct items", help="distinct items among the N picks"),
         Column("gap_max", "gap", help="largest Frank-Wolfe gap: no solution can be better by more"),
         Column("n_failed", "failed", help="rows that did not succeed; never averaged"),
         Column("on_frontier", "", False, hidden=True),
@@ -67,7 +71,8 @@ def _lines(view: View, several: bool) -> list[Line]:
     found = []
     for group in view.analysis.groups:
         kind: Kind = "control" if group.control else "frontier" if group.key in _frontier(view) else ""
-        cells = [Cell(tables.text(group.key.strategy).shown)]
+        beside = "the untouched model" if group.key.arm == "none" else "control" if group.control else ""
+        cells = [Cell(tables.text(group.key.strategy).shown, small=beside)]
         cells += [tables.text(view.name)] if several else []
         cells += [tables.text(group.key.reuse, 60), tables.count(group.key.budget)]
         cells += _quality(group, compared.get(group.key), summaries.get(group.key), view)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ttft_bench.report.format import seconds
 from ttft_bench.report.paired.at_time import TimeTable, bpb_at_times, line_label
 from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval
 from ttft_bench.report.paired.prompts import by_setting, pair
@@ -144,7 +145,7 @@ def _equal_time(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | str:
             if cell.difference is not None:
                 # The reference is the subject: the difference is rival minus subject.
                 ruling, why = rule(cell.difference, item.margin)
-                found.append(Evidence(f"{rival} at {cell.time_s:.3g} s", cell.difference, ruling, why))
+                found.append(Evidence(f"{rival} at {seconds(cell.time_s)}", cell.difference, ruling, why))
     return found or "subject and rivals have no time in common"
 
 
