@@ -156,7 +156,9 @@ def test_downloads_carry_what_is_shown(open_page: Callable[..., Page], tmp_path:
     markdown = download("markdown").decode().splitlines()
     assert len(markdown) == shown + 2 and markdown[0].startswith("| strategy |") and "<img" not in "".join(markdown)
     latex = download("latex").decode()
-    assert latex.count("\\\\") == shown + 1 and "bpb\\_pct\\_mean" in latex and "\\toprule" in latex
+    assert latex.count("\\\\") == shown + 1 and "BPB\\%" in latex and "\\toprule" in latex
+    for value in map(float, filter(None, column(page, "bpb_pct_mean"))):
+        assert f"& {value:.2f} (" in latex and f"| {value:.2f} (" in "".join(markdown), "as shown, with the interval"
     assert pq.read_table(io.BytesIO(download("parquet"))).num_rows == 12 * (5 + len(CONTROLS)) + 6 * 2 + 1
 
 

@@ -118,7 +118,7 @@ def test_the_table_fits_a_terminal_of_eighty_columns(sweep_rows: Make) -> None:
 def test_missing_gaps_are_dashes_and_the_largest_gap_is_shown(make_cell: Make) -> None:
     rows = [make_cell("hullft", p, gap=10.0**-p) for p in range(1, 4)] + [make_cell("knn", 1)]
     lines = [line.split() for line in printed(rows).splitlines()]
-    assert next(line for line in lines if line[:1] == ["hullft"])[-1] == "1e-01"
+    assert next(line for line in lines if line[:1] == ["hullft"])[-1] == "0.1"
     assert next(line for line in lines if line[:1] == ["knn"])[-1] == fmt.MISSING
 
 

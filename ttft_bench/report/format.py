@@ -52,8 +52,8 @@ def fixed(value: float | None, decimals: int = 2) -> str:
 
 
 def gap(value: float | None) -> str:
-    """A duality gap in one digit, or a dash for strategies without one."""
-    return MISSING if value is None else "0" if value == 0 else f"{value:.0e}"
+    """A duality gap in one digit (``2``, ``0.005``, ``1e-13``), or a dash for strategies without one."""
+    return MISSING if value is None else f"{value:.1g}"
 
 
 def interval(low: float | None, high: float | None, n: int, decimals: int = 2) -> str:

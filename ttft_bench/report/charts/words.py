@@ -14,7 +14,6 @@ from ttft_bench.report.metrics import COST
 from ttft_bench.report.paired.outcomes import Interval
 from ttft_bench.report.stats import Key
 from ttft_bench.report.view import View
-from ttft_bench.text import printable
 
 #: What a name may take of a figure.
 NAME_CHARS = 72
@@ -85,7 +84,7 @@ def told(found: Estimate | Interval, decimals: int = 2) -> str:
 
 def group_hover(group: Group) -> tuple[str, ...]:
     """All there is to say about a setting."""
-    found = [printable(str(group.key), limit=120)]
+    found = [setting_name(group.key)]
     if group.bpb is not None:
         found.append(f"BPB% {told(group.bpb)}, {fmt.plural(group.bpb.n, 'prompt')}")
     total = group.times.get(COST.key)

@@ -36,7 +36,7 @@
     return painted({
       ...own,
       height: narrow && !own.yaxis.ticktext ? Math.min(own.height, 360) : own.height,
-      margin: { l: 8, r: 10, t: 8, b: 8 },
+      margin: { l: 8, r: 10, t: narrow ? 8 : 30, b: 8 }, // above a wide chart: its buttons
       xaxis: axis(own.xaxis, narrow),
       yaxis: axis(own.yaxis, narrow),
       paper_bgcolor: "rgba(0,0,0,0)",

@@ -61,31 +61,40 @@
   for (const control of [search, budget, frontier]) control.addEventListener("input", filter);
   filter();
 
-  const shownRows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.cells].map(raw));
-  const isNumber = [...table.tHead.rows[0].cells].map((header) => !header.classList.contains("text"));
+  // CSV is for programs: every column, every digit. Markdown and LaTeX are for readers: the columns in sight, as they are shown.
+  const lines = () => [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => [...row.cells]);
+  const heads = [...table.tHead.rows[0].cells];
+  const inSight = (cells) => cells.filter((_, place) => !heads[place].hidden);
+  const isNumber = heads.map((header) => !header.classList.contains("text"));
+  const aligned = inSight(isNumber);
+  const labels = inSight(heads).map((header) => words(header));
+  function shown(cell) {
+    const small = cell.querySelector(".small")?.textContent.trim();
+    return small ? `${words(cell)} (${small})` : words(cell);
+  }
+  const shownRows = () => lines().map((cells) => inSight(cells).map(shown));
 
   // A spreadsheet must not take a name for a formula.
   const inert = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const csv = () =>
-    [keys, ...shownRows().map((row) => row.map((text, place) => (isNumber[place] ? text : inert(text))))]
+    [keys, ...lines().map((cells) => cells.map((cell, place) => (isNumber[place] ? raw(cell) : inert(raw(cell)))))]
       .map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
 
   const plain = (text) =>
     text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replace(/[\\|*_`[\]]/g, "\\$&");
   const markdown = () => {
-    const rule = isNumber.map((number) => (number ? "---:" : "---"));
-    return [keys, rule, ...shownRows().map((row) => row.map(plain))].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
+    const rule = aligned.map((number) => (number ? "---:" : "---"));
+    return [labels.map(plain), rule, ...shownRows().map((row) => row.map(plain))].map((row) => `| ${row.join(" | ")} |`).join("\n") + "\n";
   };
 
-  const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-  const tex = (text) => text.replace(/[\\{}$&#%_~^]/g, (mark) => TEX[mark] ?? `\\${mark}`);
-  const figure = (text) => (text === "" ? "--" : String(Number(Number(text).toPrecision(5))));
+  const TEX = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "–": "--", "µ": "\\textmu{}" };
+  const tex = (text) => text.replace(/[\\{}$&#%_~^–µ]/g, (mark) => TEX[mark] ?? `\\${mark}`);
   const latex = () => {
     const line = (row) => `${row.join(" & ")} \\\\`;
-    const body = shownRows().map((row) => line(row.map((text, place) => (isNumber[place] ? figure(text) : tex(text)))));
-    const columns = isNumber.map((number) => (number ? "r" : "l")).join("");
-    return ["% needs \\usepackage{booktabs}", `\\begin{tabular}{${columns}}`, "\\toprule", line(keys.map(tex)), "\\midrule", ...body,
+    const body = shownRows().map((row) => line(row.map(tex)));
+    const columns = aligned.map((number) => (number ? "r" : "l")).join("");
+    return ["% needs \\usepackage{booktabs}", `\\begin{tabular}{${columns}}`, "\\toprule", line(labels.map(tex)), "\\midrule", ...body,
       "\\bottomrule", "\\end{tabular}", ""].join("\n");
   };
 
