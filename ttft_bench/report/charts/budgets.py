@@ -30,7 +30,7 @@ KEY = "budget_curves"
 
 def budget_curves(view: View) -> Chart:
     """One panel for all prompts and one per subset; a line per strategy without gradient reuse."""
-    title = "What more steps buy, by subset: lower BPB% is better"
+    title = "What a larger budget buys, by subset: lower BPB% is better"
     subsets = {name: rows for name, rows in split_rows(view.rows, "subset").items() if rows}
     parts: dict[str, Sequence[Row]] = {"all prompts": view.rows}
     parts |= {printable(name, limit=40): rows for name, rows in subsets.items()} if len(subsets) > 1 else {}
