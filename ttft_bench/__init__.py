@@ -13,6 +13,7 @@ except PackageNotFoundError:  # run from a source tree that was never installed
 
 #: Public names and the module each one lives in; loaded on first use, so that importing is instant.
 _PUBLIC = {
+    "Lab": "ttft_bench.lab",
     "Problem": "ttft_bench.selector",
     "Selection": "ttft_bench.selector",
     "Selector": "ttft_bench.selector",

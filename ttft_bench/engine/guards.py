@@ -1,4 +1,7 @@
-"""What an engine refuses: sequences that no step can train on, and a model that is being trained in another way."""
+"""What an engine refuses: sequences that no step can train on, and a model that is being trained in another way.
+
+And how it is told that memory ran out.
+"""
 
 from __future__ import annotations
 
@@ -43,4 +46,12 @@ def claim(model: LanguageModel, owner: object, trainable: str) -> None:
     model.module._ttft_claim = (weakref.ref(owner), trainable)
 
 
-__all__ = ["check_sequence", "claim"]
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, told by type or by the allocator's words."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    )
+
+
+__all__ = ["check_sequence", "claim", "is_out_of_memory"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-MISSING = "–"
+from ttft_bench.units import MISSING, seconds
 
 
 class _Quartiles(Protocol):
@@ -16,26 +16,9 @@ class _Quartiles(Protocol):
     def q75(self) -> float: ...
 
 
-def seconds(value: float | None) -> str:
-    """Three digits and the unit that suits them: ``412 µs``, ``3.40 ms``, ``1.25 s``, ``12.5 min``."""
-    if value is None:
-        return MISSING
-    if value == 0:
-        return "0 s"
-    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (600.0, 1.0, "s")):
-        if abs(value) < limit:
-            return f"{_three_digits(value * factor)} {unit}"
-    return f"{value / 60:.1f} min"
-
-
 def spread(found: _Quartiles | None) -> str:
     """Median and quartiles of seconds: ``1.20 s (1.10 s to 1.31 s)``, or a dash."""
     return MISSING if found is None else f"{seconds(found.median)} ({seconds(found.q25)} to {seconds(found.q75)})"
-
-
-def _three_digits(value: float) -> str:
-    decimals = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
-    return f"{value:.{decimals}f}"
 
 
 def tick_seconds(value: float) -> str:

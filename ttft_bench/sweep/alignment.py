@@ -110,10 +110,10 @@ def _check_texts(folder: Path, rows: Sequence[Mapping[str, Any]], picks: Picks) 
 def _open_sketcher(
     folder: Path, rows: Sequence[Mapping[str, Any]], device: str, weights: str, reporter: Reporter
 ) -> GradientSketcher:
+    from ttft_bench.assets import resolve_source
     from ttft_bench.engine.alignment import GradientSketcher
     from ttft_bench.engine.host import fit_threads, keep_freed_memory
     from ttft_bench.engine.model import load_model
-    from ttft_bench.sweep.prepare import resolve_source
 
     models = sorted({str(row["model"]) for row in rows})
     if len(models) > 1:

@@ -16,11 +16,12 @@ from typing import Any
 
 from ttft_bench.corpus.sources import hashed_name, present_name
 from ttft_bench.errors import CorpusError
+from ttft_bench.picking import make_call
 from ttft_bench.selector import Problem
 from ttft_bench.sweep import store
 from ttft_bench.sweep.plan import Job
 from ttft_bench.sweep.prepare import Note, Prepared
-from ttft_bench.sweep.worker import Answer, Call, Worker
+from ttft_bench.sweep.worker import Answer, Worker
 
 #: Called with (done, total, label) after every selection.
 OnPick = Callable[[int, int, str], None]
@@ -141,14 +142,8 @@ def _pick(
     if before is not None and before.get("status") == "ok" and before.get("key") == key:
         return None
     problem = prepared.problem(job.pool, prompt_id, budget)
-    answer = worker.ask(_call(problem, job, prompt_id, seed))
+    answer = worker.ask(make_call(problem, job.spec, prompt_id, seed))
     return _record(answer, problem, job, prompt_id, budget, key)
-
-
-def _call(problem: Problem, job: Job, prompt_id: str, seed: int) -> Call:
-    # The budget is not among the coordinates: a nested stochastic strategy must draw alike for all of them.
-    coordinates = ("select", job.spec, prompt_id, seed)
-    return Call(problem.query, problem.pool, problem.budget, problem.ids, problem.n_tokens, coordinates)
 
 
 def _record(answer: Answer, problem: Problem, job: Job, prompt_id: str, budget: int, key: str) -> dict[str, Any]:

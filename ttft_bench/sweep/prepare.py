@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,13 +54,6 @@ class Prepared:
 def pool_problem(pool: Pool, pools: PoolSet, n_tokens: NDArray[np.int64], budget: int) -> Problem:
     """Make the :class:`Problem` of one pool."""
     return make_problem(pool.query, pools.vectors(pool.ids), budget, pool.ids, n_tokens[pool.ids])
-
-
-def resolve_source(name: str, note: Note) -> str:
-    """An asset's folder if ``name`` is one (fetched if missing), else ``name``: a folder or hub id."""
-    from ttft_bench import assets
-
-    return str(assets.fetch(name, note=note)) if name in assets.catalogue() else name
 
 
 def load_suite_corpus(suite: Suite, limit: int | None, note: Note) -> Corpus:
@@ -143,6 +136,8 @@ def train_hash(corpus: Corpus) -> str:
 
 def count_tokens(corpus: Corpus, suite: Suite, note: Note, pools: Iterable[PoolSet]) -> NDArray[np.int64]:
     """Tokens of one training step on each document of these pools: its length plus the start token, cut; else 0."""
+    from ttft_bench.assets import resolve_source
+    from ttft_bench.engine.items import count_step_tokens
     from ttft_bench.engine.model import load_tokenizer
 
     tokenizer = load_tokenizer(Path(resolve_source(suite.model.name, note)))
@@ -150,14 +145,9 @@ def count_tokens(corpus: Corpus, suite: Suite, note: Note, pools: Iterable[PoolS
     counts = np.zeros(len(corpus.train), dtype=np.int64)
     for start in range(0, len(wanted), TOKENIZED_TOGETHER):
         ids = wanted[start : start + TOKENIZED_TOGETHER]
-        encoded: Any = tokenizer(
-            [corpus.train[int(position)].text for position in ids],
-            add_special_tokens=False,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        counts[ids] = [len(tokens) + 1 for tokens in encoded["input_ids"]]
-    return np.minimum(counts, suite.model.max_tokens)
+        texts = [corpus.train[int(position)].text for position in ids]
+        counts[ids] = count_step_tokens(tokenizer, texts, suite.model.max_tokens)
+    return counts
 
 
 def prepare_problems(suite: str, limit: int | None, note: Note) -> list[tuple[str, Callable[[int], Problem]]]:
@@ -177,6 +167,5 @@ __all__ = [
     "pool_problem",
     "prepare",
     "prepare_problems",
-    "resolve_source",
     "train_hash",
 ]

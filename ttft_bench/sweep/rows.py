@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
+from ttft_bench.engine.guards import is_out_of_memory
 from ttft_bench.errors import CellError, DataError
 from ttft_bench.sweep.picks import Picks
 from ttft_bench.sweep.plan import Cell
@@ -81,10 +80,7 @@ def nearest_documents(record: Mapping[str, Any]) -> list[int]:
 def classify(error: BaseException) -> tuple[str, str]:
     """Row status and reason of an exception; out of memory is told by type, or by the allocator's words."""
     text = " ".join(str(error).split()) or type(error).__name__
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-    )
-    if out_of_memory:
+    if is_out_of_memory(error):
         return "oom", f"out of memory: {text[:300]}"
     return "failed", text[:500] if isinstance(error, CellError | DataError) else f"{type(error).__name__}: {text[:500]}"
 

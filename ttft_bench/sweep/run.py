@@ -83,10 +83,10 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
 
     Checked before anything is spent on a run that could not be finetuned, or not stand beside the rows already there.
     """
+    from ttft_bench.assets import resolve_source
     from ttft_bench.engine.headers import check_trainable
     from ttft_bench.engine.model import load_tokenizer, model_fingerprint
     from ttft_bench.engine.opening import resolve_backend
-    from ttft_bench.sweep.prepare import resolve_source
     from ttft_bench.sweep.provenance import device_label
 
     suite = request.suite

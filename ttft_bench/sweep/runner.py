@@ -12,12 +12,12 @@ import torch
 from ttft_bench.engine.clock import Stopwatch
 from ttft_bench.engine.context import fit_context, read_context
 from ttft_bench.engine.finetune import Adaptation, Engine
+from ttft_bench.engine.items import Items
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.schedule import parts_of
 from ttft_bench.engine.score import Target, make_target, score
 from ttft_bench.errors import CellError, DataError
 from ttft_bench.seeds import derive_seed
-from ttft_bench.sweep.items import Items
 from ttft_bench.sweep.picks import Picks
 from ttft_bench.sweep.plan import Cell, Task
 from ttft_bench.sweep.rows import cell_row, classify, nearest_documents

@@ -40,9 +40,9 @@ def finetune_cells(
         reporter: is told how it is getting on.
     """
     from ttft_bench.engine.host import keep_freed_memory
+    from ttft_bench.engine.items import Items
     from ttft_bench.engine.lanes import open_lanes
     from ttft_bench.engine.model import load_model
-    from ttft_bench.sweep.items import Items
     from ttft_bench.sweep.runner import Runner
 
     suite = request.suite

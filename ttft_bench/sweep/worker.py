@@ -11,15 +11,13 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-import numpy as np
-
-from ttft_bench.selector import make_problem, measure, validate_selection
+from ttft_bench.picking import Call, pick
+from ttft_bench.selector import measure
 
 #: Starting an interpreter and importing a heavy plug-in must not count against a strategy's own time limit.
 STARTUP_S = 120.0
@@ -27,18 +25,6 @@ STARTUP_S = 120.0
 FIRST_CALL_S = 30.0
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One ``select`` call: plain arrays, and the coordinates of its random draws."""
-
-    query: np.ndarray[Any, Any]
-    pool: np.ndarray[Any, Any]
-    budget: int
-    ids: np.ndarray[Any, Any]
-    n_tokens: np.ndarray[Any, Any]
-    seed: tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -170,30 +156,22 @@ def _serve(connection: Connection, spec: str) -> None:
 
 
 def _select(selector: Any, call: Call) -> Answer:
-    from ttft_bench.seeds import derive_rng
-
     try:
-        budget = call.budget if selector.repeats else min(call.budget, len(call.pool))
-        problem = make_problem(call.query, call.pool, budget, call.ids, call.n_tokens)
-        rng = derive_rng(*call.seed)
-        start = time.perf_counter()
-        selection = selector.select(problem, rng)
-        select_s = time.perf_counter() - start
-        selection = validate_selection(selection, problem, selector)
+        picked = pick(selector, call)
     except BaseException as error:
         return Answer("failed", _reason(error), {})
-    note = "" if budget == call.budget else f"budget {call.budget} capped at the pool of {budget}: no repeats"
+    selection = picked.selection
     values = {
         "positions": selection.positions.tolist(),
         "objective": selection.objective,
         "gap": selection.gap,
         "solver_status": selection.status,
-        "select_s": select_s,
+        "select_s": picked.select_s,
         "nested": bool(selector.nested),
         "repeats": bool(selector.repeats),
-        **measure(selection.positions, problem),
+        **measure(selection.positions, picked.problem),
     }
-    return Answer("ok", note, values)
+    return Answer("ok", picked.remark, values)
 
 
 def _reason(error: BaseException) -> str:
@@ -201,4 +179,4 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-__all__ = ["Answer", "Call", "Worker"]
+__all__ = ["Answer", "Worker"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.schedule import make_batches, parts_of
@@ -85,4 +87,14 @@ class Items:
         return self._counts[document]
 
 
-__all__ = ["Chunk", "Items"]
+def count_step_tokens(tokenizer: Any, texts: Sequence[str], max_tokens: int) -> NDArray[np.int64]:
+    """Tokens of one training step on each text, shape (n,): its length plus the start token, cut."""
+    if not texts:
+        return np.empty(0, dtype=np.int64)
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)
+    lengths = np.array([len(tokens) + 1 for tokens in encoded["input_ids"]], dtype=np.int64)
+    counted: NDArray[np.int64] = np.minimum(lengths, max_tokens)
+    return counted
+
+
+__all__ = ["Chunk", "Items", "count_step_tokens"]

@@ -1,0 +1,76 @@
+"""Who may use a Lab: one caller at a time, and what an adaptation yielded only inside its block and its thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ttft_bench.errors import LabError
+
+
+class Gate:
+    """Lets one caller in at a time; the next one is refused at once, never kept waiting."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = ("", 0, "")
+
+    @contextmanager
+    def held(self, what: str) -> Iterator[None]:
+        """Be the one caller while inside.
+
+        Args:
+            what: the caller is doing, as code, for the message that the next caller gets.
+
+        Raises:
+            LabError: somebody else is inside.
+        """
+        if not self._lock.acquire(blocking=False):
+            doing, thread, name = self._holder
+            if thread == threading.get_ident():
+                raise LabError(
+                    f"{what}: this Lab has {doing} open, and has one set of weights: leave that block first (use what "
+                    "it yielded inside it), or make another Lab"
+                )
+            raise LabError(
+                f"{what}: this Lab is in use by the thread {name!r} ({doing}): wait until that thread is done, or make "
+                "a Lab for each thread"
+            )
+        self._holder = (what, threading.get_ident(), threading.current_thread().name)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+class Pass:
+    """What lets an adaptation be used: by the thread that opened it, until it is withdrawn."""
+
+    def __init__(self) -> None:
+        self._thread = threading.current_thread()
+        self._over = False
+
+    def check(self, what: str) -> None:
+        """Refuse what is not allowed.
+
+        Raises:
+            LabError: the block is over, or another thread asks.
+        """
+        if self._over:
+            raise LabError(
+                f"{what}: this adaptation is over, its weights were restored at the end of the `with` block: use it "
+                "inside the block, or adapt again"
+            )
+        if threading.get_ident() != self._thread.ident:
+            raise LabError(
+                f"{what}: this adaptation belongs to the thread {self._thread.name!r}: use it there, or make a Lab for "
+                "each thread"
+            )
+
+    def withdraw(self) -> None:
+        """Nothing is allowed from now on."""
+        self._over = True
+
+
+__all__ = ["Gate", "Pass"]
