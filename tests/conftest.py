@@ -14,7 +14,7 @@ from tiny import WORDS, write_model
 @pytest.fixture(autouse=True)
 def _workers_without_numba(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Spare the worker processes of tests that are not about selection the seconds that importing numba takes."""
-    if request.path.parent.name not in ("cli", "sweep"):
+    if request.path.parent.name not in ("cli", "lab", "sweep"):
         yield
         return
     from ttft_strategies import _fast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,43 @@ def test_the_main_job_on_real_text_and_a_real_model(tmp_path):
     assert "hullft" in page and "<svg" in page
     again = run(command, tmp_path)
     assert "are done already, 0 to go" in again.stderr
+
+
+@pytest.mark.real
+@pytest.mark.timeout(900)
+def test_adapting_to_a_prompt_on_real_text_and_a_real_model(tmp_path):
+    """Six notes about two things: those about the prompt's are trained on, and the model reads it better afterwards."""
+    notes = {
+        "bees": "Honey bees tell each other where flowers are by a waggle dance, whose angle says the direction.",
+        "hive": "In a hive the queen lays all the eggs, and worker bees gather nectar and turn it into honey.",
+        "swarm": "When a colony of bees grows too large it swarms: the old queen leaves with half of the workers.",
+        "loop": "A for loop in Python calls iter on its subject and then next until StopIteration is raised.",
+        "dict": "A Python dictionary keeps the order of insertion, and looking up a key takes constant time.",
+        "tests": "A unit test calls a function with known arguments and asserts that the result is the one expected.",
+    }
+    (tmp_path / "notes").mkdir()
+    for name, text in notes.items():
+        (tmp_path / "notes" / f"{name}.md").write_text(text, encoding="utf-8")
+    prompt = "A bee that has found nectar returns to the hive and dances, so that other workers find the flowers."
+    options = [
+        "--corpus",
+        "notes",
+        "--strategy",
+        "sift[lam=0.2]",
+        "--budget",
+        "3",
+        "--generate",
+        "--max-new-tokens",
+        "4",
+    ]
+    done = run(
+        [sys.executable, "-m", "ttft_bench", "adapt", *options, "--precision", "fp32", "--json", prompt], tmp_path
+    )
+    found = json.loads(done.stdout)
+    assert found["model"] == "smollm2-135m-instruct" and found["embedder"] == "all-minilm-l6-v2"
+    assert {pick["group"] for pick in found["selection"]["picks"]} <= {"bees.md", "hive.md", "swarm.md"}
+    assert 0.3 < found["bpb_before"] < 3 and 50 < found["bpb_pct"] < 99
+    assert found["timing"]["steps"] == 3 and found["continuation"]["before"]
 
 
 @pytest.mark.real

@@ -27,9 +27,16 @@ ALLOWED = {
     "selector": ("errors", "specs"),
     "registry": REGISTRY,
     "checks": (*REGISTRY, "checks"),
-    "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text"),
+    "picking": ("selector", "seeds"),
+    "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
+    # It composes rooms, as a sweep does, and is no part of one.
+    "lab": (*REGISTRY, "picking", "prefix", "units", "assets", "corpus", "engine", "lab"),
 }
-FORBIDDEN = {"engine": ("selector", "sweep", "corpus", "registry", "checks", "report", "cli")}
+FORBIDDEN = {
+    "engine": ("selector", "picking", "sweep", "corpus", "registry", "checks", "report", "lab", "cli"),
+    "corpus": ("sweep", "report", "lab", "cli"),
+    "sweep": ("lab", "cli"),
+}
 
 
 def _imports(path: Path, module: str) -> set[str]:
@@ -125,13 +132,32 @@ def _modules_after(arguments: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["verify", "--help"], ["check", "knn"], ["strategies"], ["strategies", "--json"]]
+    "arguments",
+    [["--help"], ["adapt", "--help"], ["verify", "--help"], ["check", "knn"], ["strategies"], ["strategies", "--json"]],
 )
 def test_help_and_listing_import_neither_torch_nor_a_plug_in(arguments: list[str]) -> None:
     loaded = _modules_after(arguments)
     assert "ttft_bench.cli" in loaded
     for heavy in ("torch", "transformers", "faiss", "cvxpy", "ttft_strategies", "ttft_suites"):
         assert heavy not in loaded
+
+
+def test_the_public_names_are_these_and_cost_nothing_until_used() -> None:
+    code = (
+        "import sys, ttft_bench\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'faiss'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert set(ttft_bench.__all__) <= set(dir(ttft_bench))\n"
+        "[getattr(ttft_bench, name) for name in ttft_bench.__all__]\n"
+        "print(*ttft_bench.__all__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "__version__",
+        *("Lab", "Problem", "Selection", "Selector", "TtftBenchError"),
+        *("build_selector", "make_problem", "selector_checks"),
+    ]
 
 
 def test_importing_a_built_in_needs_no_torch_and_no_cvxpy() -> None:

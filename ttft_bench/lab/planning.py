@@ -75,7 +75,7 @@ class Planner:
     def warm_up(self) -> None:
         """Ask the strategy once for nothing; what fails here fails again, and is told, where it matters."""
         rows = self._library.vectors(range(min(_TRIED, len(self._library))))
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             pick(self.selector, make_call(make_problem(rows[0], rows, 2), repr(self.selector), "", self._seed))
 
     def by_count(self, key: str, found: Found, budget: int) -> Plan:

@@ -1,0 +1,387 @@
+"""A Lab adapts, measures, generates, and leaves the weights as they were; and it is what a sweep is."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import threading
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+import ttft_bench as ttft
+from fake_embedder import HashingEmbedder
+from notes import PROMPT, notes
+from reporters import Log
+from tiny import write_model
+from ttft_bench.corpus.documents import Document
+from ttft_bench.corpus.hashedwords import HashedWords
+from ttft_bench.engine.finetune import Engine
+from ttft_bench.engine.model import load_model, state_hash
+from ttft_bench.engine.schedule import build_schedule
+from ttft_bench.engine.score import make_target, score, training_sequence
+from ttft_bench.engine.settings import Settings
+from ttft_bench.errors import (
+    BrokenPluginError,
+    CellError,
+    CorpusError,
+    ModelError,
+    NonFiniteError,
+    SpecError,
+    UnknownPluginError,
+    UsageError,
+)
+from ttft_bench.lab import Lab
+from ttft_bench.selector import Selection, Selector
+from ttft_bench.sweep import store
+from ttft_bench.sweep.request import Request
+from ttft_bench.sweep.run import run_sweep
+from ttft_bench.sweep.suite import CorpusSpec, FinetuneSpec, ModelSpec, PoolSpec, SelectSpec, Suite
+
+
+def test_the_example_of_the_docstring(monkeypatch, tmp_path, tiny_model):
+    (tmp_path / "my-notes").mkdir()
+    for number, text in enumerate(notes(60)):
+        (tmp_path / "my-notes" / f"{number}.md").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ttft_bench.lab.lab.open_embedder", lambda *_, **__: HashedWords())
+    names = {"model": tiny_model, "prompt": PROMPT}
+    (example,) = doctest.DocTestFinder(recurse=False).find(Lab, "Lab", globs=names)
+    assert len(example.examples) >= 6
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_an_adaptation_is_the_engine_run_on_the_picks(lab, tiny_model):
+    untouched = state_hash(tiny_model.module)
+    before = lab.bits_per_byte(PROMPT)
+    with lab.adapted(PROMPT) as tuned:
+        after, adapted = tuned.bits_per_byte(PROMPT), state_hash(tuned.module)
+    assert state_hash(tiny_model.module) == untouched != adapted
+    assert lab.bits_per_byte(PROMPT) == before != after
+
+    texts = notes()
+    engine = Engine(tiny_model, Settings(lr=1e-3))
+    sequences = {i: training_sequence(tiny_model, texts[i], 48) for i in set(tuned.selection.order)}
+    with engine.adapted(build_schedule(tuned.selection.order), sequences) as module:
+        assert state_hash(module) == adapted
+        assert score(tiny_model, make_target(tiny_model, PROMPT, 48)) == after
+
+
+def test_the_selection_says_what_was_picked_and_why(make_lab):
+    with make_lab(strategy="hullft", budget=9, reuse=2).adapted(PROMPT) as tuned:
+        chosen = tuned.selection
+    assert len(chosen.order) == 9 and chosen.n_candidates == 20 and chosen.budget == 9
+    assert Counter(chosen.order) == {pick.id: pick.repeats for pick in chosen.picks}
+    assert any(pick.repeats > 1 for pick in chosen.picks)
+    embedder, texts = HashingEmbedder(), notes()
+    query = embedder.embed([PROMPT])[0]
+    similarity = embedder.embed(texts) @ query
+    for pick in chosen.picks:
+        assert pick.document.text == texts[pick.id]
+        assert pick.similarity == pytest.approx(similarity[pick.id], abs=1e-6)
+        assert pick.rank == 1 + int((similarity > similarity[pick.id]).sum())
+        assert pick.weight is not None and 0 < pick.weight <= 1
+    assert sum(pick.weight for pick in chosen.picks) <= 1 + 1e-9
+    repeats = np.array([pick.repeats for pick in chosen.picks])
+    assert tuned.timing.steps == 9
+    assert tuned.timing.fresh_steps == int(((repeats + 1) // 2).sum()), (
+        "a run of c steps at r = 2 has ceil(c/2) gradients"
+    )
+
+
+def test_a_lab_does_to_a_prompt_what_a_sweep_does(tmp_path, tiny_model_dir, tiny_embedder_dir, tiny_corpus_file):
+    """Same candidates, same picks, same bits per byte; stochastic strategies draw alike."""
+    records = [json.loads(line) for line in tiny_corpus_file.read_text(encoding="utf-8").splitlines()]
+    for number, record in enumerate(records):
+        record["split"] = "prompt" if number in (4, 40) else "train"
+        record["group"] = ""
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    strategies = ("sift[lam=0.2]", "random", "hullft")
+    suite = Suite(
+        "tiny",
+        corpus=CorpusSpec(str(corpus)),
+        pool=PoolSpec(str(tiny_embedder_dir), k=20),
+        select=SelectSpec(strategies, budgets=(5,), reuse=(2,)),
+        model=ModelSpec(str(tiny_model_dir), max_tokens=64),
+        finetune=FinetuneSpec(lr=1e-3),
+        seed=11,
+    )
+    run_sweep(Request(suite, tmp_path / "run", device="cpu"), Log())
+    rows = store.load_run(tmp_path / "run").rows
+    assert len(rows) == 6
+    for strategy in strategies:
+        lab = Lab(
+            model=str(tiny_model_dir),
+            corpus=corpus,
+            strategy=strategy,
+            budget=5,
+            reuse=2,
+            embedder=str(tiny_embedder_dir),
+            pool_k=20,
+            max_tokens=64,
+            lr=1e-3,
+            device="cpu",
+            precision="fp32",
+            seed=11,
+        )
+        assert len(lab) == 58
+        for row in (row for row in rows if row["strategy"].startswith(strategy.partition("[")[0])):
+            text = next(r["text"] for r in records if Document(r["text"]).key == row["prompt_id"])
+            before = lab.bits_per_byte(text)
+            with lab.adapted(text) as tuned:
+                assert list(tuned.selection.order) == row["document_ids"]
+                assert (before, tuned.bits_per_byte(text)) == (row["bpb_before"], row["bpb_after"])
+            assert (tuned.timing.steps, tuned.timing.fresh_steps) == (row["steps"], row["fresh_steps"])
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit, torch.OutOfMemoryError])
+def test_whatever_happens_in_the_block_the_weights_come_back(lab, tiny_model, failure):
+    before = state_hash(tiny_model.module)
+    with pytest.raises(failure), lab.adapted(PROMPT) as tuned:
+        assert state_hash(tiny_model.module) != before
+        raise failure
+    assert state_hash(tiny_model.module) == before
+    assert tuned.timing.restore_s > 0
+    with lab.adapted(PROMPT) as tuned:  # and the Lab goes on
+        assert tuned.timing.steps == 6
+
+
+def test_an_interrupt_while_weights_come_back_is_obeyed_once_they_are_back(lab, tiny_model, monkeypatch):
+    before = state_hash(tiny_model.module)
+    snapshot = lab._engine.backend.snapshot
+    calls, real = [], snapshot.restore
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        real()
+
+    monkeypatch.setattr(snapshot, "restore", interrupted)
+    with pytest.raises(KeyboardInterrupt), lab.adapted(PROMPT):
+        pass
+    assert state_hash(tiny_model.module) == before
+    with lab.adapted(PROMPT):
+        pass
+
+
+def test_a_run_that_diverges_or_runs_out_of_memory_says_so_and_leaves_no_trace(make_lab, tiny_model, monkeypatch):
+    before = state_hash(tiny_model.module)
+    with pytest.raises(NonFiniteError, match="learning rate"), make_lab(lr=1e30, optimizer="sgd").adapted(PROMPT):
+        pytest.fail("the block must not be entered")
+    assert state_hash(tiny_model.module) == before
+    lab = make_lab()
+    monkeypatch.setattr(lab._engine.backend, "gradient", lambda *_: (_ for _ in ()).throw(MemoryError("9 GiB")))
+    with pytest.raises(CellError, match=r"out of memory.*9 GiB.*lower max_tokens"), lab.adapted(PROMPT):
+        pytest.fail("the block must not be entered")
+    assert state_hash(tiny_model.module) == before
+
+
+def test_a_copy_of_the_prompt_is_told_and_not_trained_on(make_lab):
+    copies = ["  alpha beta\ngamma delta alpha  beta", PROMPT]
+    lab = make_lab(corpus=[copies[0], *notes(5), copies[1]], strategy="knn", budget=3, pool_k=3)
+    with pytest.warns(UserWarning, match=r"leak: .*2 documents.*not trained on"), lab.adapted(PROMPT) as tuned:
+        pass
+    assert tuned.selection.n_candidates == 3, "the next nearest take the places of copies"
+    assert not {0, 6} & set(tuned.selection.order)
+    assert any(line.startswith("leak") for line in tuned.notes)
+    with pytest.raises(CorpusError, match="equals every document"), make_lab(corpus=copies).adapted(PROMPT):
+        pass
+
+
+def test_notes_go_to_the_one_who_asked_for_them(make_lab):
+    heard: list[str] = []
+    with make_lab(corpus=[PROMPT, *notes(3)], strategy="knn", budget=9, note=heard.append).adapted(PROMPT) as tuned:
+        pass
+    assert tuned.notes == tuple(heard[-2:])
+    assert "budget 9 capped at the pool of 3" in tuned.notes[1], "knn repeats nothing"
+
+
+def test_small_corpora_and_strategies_that_repeat(make_lab):
+    with make_lab(corpus=["one note alone"], budget=5, reuse=5).adapted(PROMPT) as tuned:
+        assert tuned.selection.order == (0,) * 5 and tuned.selection.n_candidates == 1
+    assert (tuned.timing.steps, tuned.timing.fresh_steps) == (5, 1)
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_an_empty_prompt_is_refused(lab, prompt):
+    with pytest.raises(UsageError, match="prompt is empty"), lab.adapted(prompt):
+        pass
+
+
+def test_what_is_no_text_is_refused(lab):
+    with pytest.raises(UsageError, match=r"the prompt holds a lone surrogate \(character 2\)"), lab.adapted("ab\udcff"):
+        pass
+    with pytest.raises(CorpusError, match="document 2 holds a lone surrogate"):
+        lab.add(["fine", "\udcff"])
+    assert len(lab) == 20
+
+
+def test_a_prompt_beyond_the_context_is_cut_and_that_is_told(lab, tiny_model):
+    long = " ".join(notes(20))
+    with (
+        pytest.warns(UserWarning, match=r"has \d+ tokens; .* first 47 .*protocol document"),
+        lab.adapted(long) as tuned,
+    ):
+        window, document = tuned.bits_per_byte(long), tuned.bits_per_byte(long, "document")
+        assert window != document
+        assert window == score(tiny_model, make_target(tiny_model, long, 48))
+        assert isinstance(tuned.generate(8), str)
+
+
+def test_generate_continues_the_prompt_or_another_text(make_lab, tiny_model):
+    lab = make_lab(lr=1e-2, budget=12)
+    untouched = lab.generate(PROMPT, 12)
+    assert lab.generate("note 1: ", 12) != untouched
+    state = torch.random.get_rng_state()
+    with lab.adapted(PROMPT) as tuned:
+        now = tuned.generate(12)
+        assert now == tuned.generate(12, PROMPT) != untouched
+        drawn = [tuned.generate(12, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
+        assert drawn[0] == drawn[1] != drawn[2]
+        assert tuned.generate(3) == now[:3], "one token is one byte here"
+        for settings, word in (
+            ({"max_new_tokens": 0}, "max_new_tokens"),
+            ({"max_new_tokens": 128}, "leaves no room"),
+            ({"temperature": -1.0}, "temperature"),
+            ({"top_p": 0.0}, "top_p"),
+        ):
+            with pytest.raises(UsageError, match=word):
+                tuned.generate(**settings)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert lab.generate(PROMPT, 12) == untouched
+
+
+def test_a_generation_reads_the_end_of_a_long_text(lab, tiny_model):
+    tail = "x" * (tiny_model.max_positions - 9)
+    assert lab.generate("never read" + tail, 8) == lab.generate(tail, 8)
+
+
+def test_the_protocol_prefix_looks_for_the_first_half_only(make_lab):
+    embedder = HashingEmbedder()
+    lab = make_lab(embedder=embedder, protocol="prefix")
+    with lab.adapted("alpha beta gamma delta epsilon zeta eta theta"):
+        pass
+    assert embedder.embedded[-1] == "alpha beta gamma delta"
+    with pytest.raises(UsageError, match="first half"), lab.adapted(" x"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"corpus": []}, CorpusError, "corpus is empty"),
+        ({"corpus": ["", "  "]}, CorpusError, "corpus is empty"),
+        ({"corpus": "no/such/folder"}, CorpusError, "does not exist"),
+        ({"corpus": [1]}, UsageError, "document 1 is int"),
+        ({"subsets": ["a"]}, UsageError, "subsets"),
+        ({"strategy": "sfit"}, UnknownPluginError, "sift"),
+        ({"strategy": "sift[lamb=1]"}, SpecError, "lam"),
+        ({"strategy": "sift,knn"}, SpecError, "2 strategies"),
+        ({"model": "no-such/model at all"}, ModelError, "asset name"),
+        ({"embedder": "no such embedder"}, ModelError, "neither an asset"),
+        ({"budget": 0}, UsageError, "whole number of steps"),
+        ({"budget": True}, UsageError, "whole number of steps"),
+        ({"budget": 1, "budget_s": 1.0}, UsageError, "either steps or seconds"),
+        ({"budget": None, "budget_s": 0.0}, UsageError, "budget_s"),
+        ({"budget": None, "budget_s": float("nan")}, UsageError, "budget_s"),
+        ({"reuse": 0}, UsageError, "reuse interval"),
+        ({"pool_k": 0}, UsageError, "pool_k"),
+        ({"max_tokens": 1}, UsageError, "max_tokens"),
+        ({"protocol": "windows"}, UsageError, "protocol"),
+        ({"backend": "quick"}, UsageError, "backend"),
+        ({"index": "round"}, SpecError, "round"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_remedy(make_lab, settings, error, words):
+    with pytest.raises(error, match=words):
+        make_lab(**settings)
+
+
+def test_a_slip_is_told_before_anything_is_read(make_lab, monkeypatch):
+    monkeypatch.setattr("ttft_bench.lab.lab.read_corpus", lambda *_: pytest.fail("read"))
+    with pytest.raises(UnknownPluginError):
+        make_lab(strategy="sfit")
+
+
+class _Leaving(Selector):
+    def select(self, problem, rng):
+        raise SystemExit("bye")
+
+
+class _Beyond(Selector):
+    def select(self, problem, rng):
+        return Selection(np.full(problem.budget, problem.size))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [(_Leaving, "failed on this prompt: SystemExit: bye"), (_Beyond, "outside")]
+)
+def test_a_strategy_that_misbehaves_costs_its_answer_only(make_lab, tiny_model, monkeypatch, kind, words):
+    selector = kind()
+    selector.name = "knn"
+    before = state_hash(tiny_model.module)
+    monkeypatch.setattr("ttft_bench.lab.lab.build_selector", lambda spec: selector)
+    lab = make_lab()
+    with pytest.raises((BrokenPluginError, ttft.TtftBenchError), match=words), lab.adapted(PROMPT):
+        pass
+    assert lab.bits_per_byte(PROMPT) > 0 and state_hash(tiny_model.module) == before
+
+
+def test_documents_are_added_and_only_they_are_embedded(make_lab):
+    embedder = HashingEmbedder()
+    lab = make_lab(embedder=embedder, strategy="knn", budget=1)
+    at_first = len(embedder.embedded)
+    near = [f"{PROMPT} once more", "", Document("theta", "greek", "g")]
+    assert lab.add(near) == range(20, 22)
+    assert sorted(embedder.embedded[at_first:]) == [near[0], "theta"]
+    with lab.adapted(PROMPT) as tuned:
+        (pick,) = tuned.selection.picks
+        assert (pick.id, pick.rank, pick.document.text) == (20, 1, near[0])
+    again = len(embedder.embedded)
+    lab.add([near[0]])
+    whole = make_lab(embedder=embedder, corpus=[*notes(), near[0], "theta", "new"])
+    assert embedder.embedded[again:].count(near[0]) == 0, "vectors are kept by content"
+    assert "new" in embedder.embedded[again:] and len(whole) == 23
+    for slip in ("a text", [3]):
+        with pytest.raises(UsageError, match=r"give texts|list of texts"):
+            lab.add(slip)
+
+
+def test_a_file_is_added(make_lab, tmp_path):
+    (tmp_path / "more.md").write_text("iota kappa lambda\n", encoding="utf-8")
+    lab = make_lab()
+    assert lab.add(tmp_path / "more.md") == range(20, 21)
+    assert lab.add([]) == range(21, 21)
+
+
+@pytest.mark.parametrize("trainable", ["last[k=1]", "bias+norm", "lora[r=2]"])
+def test_other_sets_of_weights(tmp_path, make_lab, trainable):
+    model = load_model(write_model(tmp_path / "m"), device="cpu")
+    lab = make_lab(model=model, trainable=trainable, lr=1e-2)
+    before = state_hash(model.module)
+    with lab.adapted(PROMPT) as tuned:
+        assert tuned.bits_per_byte(PROMPT) > 0 and isinstance(tuned.generate(4), str)
+        assert state_hash(model.module) != before
+    assert state_hash(model.module) == before
+
+
+def test_labs_of_their_own_work_at_the_same_time(tmp_path, make_lab):
+    labs = [make_lab(model=load_model(write_model(tmp_path / "m"), device="cpu")) for _ in range(2)]
+    found: dict[int, float] = {}
+    both = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        with labs[number].adapted(PROMPT) as tuned:
+            both.wait()
+            found[number] = tuned.bits_per_byte(PROMPT)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1]
