@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import pytest
@@ -39,7 +40,7 @@ CALLS = {
 def test_nothing_else_of_a_lab_while_an_adaptation_is_open(lab, call):
     with lab.adapted(PROMPT) as tuned:
         before = tuned.bits_per_byte(PROMPT)
-        with pytest.raises(LabError, match=rf"^{call}: this Lab has adapted open.*leave that block first"):
+        with pytest.raises(LabError, match=rf"^{call}: this Lab's model has adapted open.*leave that block first"):
             CALLS[call](lab)
         assert tuned.bits_per_byte(PROMPT) == before, "a refused call changes nothing"
     if call != "adapted":
@@ -50,7 +51,7 @@ def test_another_thread_is_refused_at_once_and_served_later(lab):
     with lab.adapted(PROMPT):
         (error,) = in_thread(lambda: lab.bits_per_byte(PROMPT))
     assert isinstance(error, LabError)
-    assert "in use by the thread 'MainThread' (adapted)" in str(error) and "Lab for each thread" in str(error)
+    assert "in use by the thread 'MainThread' (adapted)" in str(error) and "for each thread" in str(error)
     assert in_thread(lambda: lab.bits_per_byte(PROMPT)) == []
 
 
@@ -74,6 +75,23 @@ def test_an_adaptation_ends_with_its_block_and_belongs_to_its_thread(lab, use):
     assert tuned.selection.picks and tuned.timing.restore_s is not None, "what is known stays readable"
     with lab.adapted(PROMPT), pytest.raises(LabError, match="is over"):
         USES[use](tuned)  # the next adaptation is not this one's
+
+
+def test_labs_that_share_a_model_share_its_gate(lab, make_lab, tiny_model):
+    """A Lab made, or opened, while another has the weights would take adapted ones for untouched."""
+    other = make_lab(strategy="knn")
+    before = state_hash(tiny_model.module)
+    with lab.adapted(PROMPT) as tuned:
+        found = tuned.bits_per_byte(PROMPT)
+        with pytest.raises(LabError, match="adapted: this Lab's model has adapted open"), other.adapted(PROMPT):
+            pass
+        with pytest.raises(LabError, match="Lab: this Lab's model"):
+            make_lab()
+        assert tuned.bits_per_byte(PROMPT) == found
+    with other.adapted(PROMPT) as tuned:
+        assert tuned.timing.steps == 6
+    assert state_hash(tiny_model.module) == before
+    copy.deepcopy(tiny_model.module)  # lanes do
 
 
 def test_an_adaptation_that_was_never_entered_holds_nothing(lab, tiny_model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import json
 import threading
 from collections import Counter
@@ -18,6 +19,7 @@ from reporters import Log
 from tiny import write_model
 from ttft_bench.corpus.documents import Document
 from ttft_bench.corpus.hashedwords import HashedWords
+from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import build_schedule
@@ -366,6 +368,22 @@ def test_other_sets_of_weights(tmp_path, make_lab, trainable):
     with lab.adapted(PROMPT) as tuned:
         assert tuned.bits_per_byte(PROMPT) > 0 and isinstance(tuned.generate(4), str)
         assert state_hash(model.module) != before
+    assert state_hash(model.module) == before
+
+
+def test_on_the_compiled_backend(make_lab, tmp_path, monkeypatch):
+    """Its weights lie in one flat buffer: what scores, generates and restores must see them there."""
+    model = load_model(write_model(tmp_path / "m"), device="cpu")
+    monkeypatch.setattr("ttft_bench.lab.lab.Engine", functools.partial(Engine, options=Options(compile=False)))
+    eager, compiled = make_lab(), make_lab(model=model, backend="compiled", note=print)
+    assert compiled.describe()["backend"] == "compiled"
+    before = state_hash(model.module)
+    with eager.adapted(PROMPT) as one, compiled.adapted(PROMPT) as other:
+        assert one.bits_per_byte(PROMPT) == pytest.approx(other.bits_per_byte(PROMPT), abs=1e-4)
+        assert state_hash(model.module) != before and other.generate(4) == one.generate(4)
+    assert state_hash(model.module) == before
+    with compiled.adapted(PROMPT, budget_s=0.2) as tuned:
+        assert tuned.timing.steps >= 1
     assert state_hash(model.module) == before
 
 

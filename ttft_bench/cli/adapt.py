@@ -30,6 +30,9 @@ def adapt(
         typer.Option("--budget-s", help="Seconds of training instead: as many steps as the measured pace allows."),
     ] = None,
     reuse: Annotated[int, typer.Option("--reuse", min=1, help="Steps in a row that share a gradient.")] = 1,
+    grouping: Annotated[
+        str, typer.Option("--reuse-grouping", help="runs (keep the order) or global (equal items together).")
+    ] = "runs",
     generate: Annotated[bool, typer.Option("--generate", help="Continue the prompt, before and after.")] = False,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens of a continuation.")] = 64,
     temperature: Annotated[
@@ -84,6 +87,7 @@ def adapt(
             budget=budget,
             budget_s=budget_s,
             reuse=reuse,
+            reuse_grouping=grouping,
             train_per_subset=train_per_subset,
             device=device,
             precision=precision,

@@ -92,6 +92,8 @@ class Library:
         return len(self._matrix)
 
     def __getitem__(self, position: int) -> Document:
+        if position < 0:
+            raise IndexError("document ids begin at 0")
         for part in self._parts:
             if position < len(part):
                 return part[position]

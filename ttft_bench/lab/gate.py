@@ -1,16 +1,25 @@
-"""Who may use a Lab: one caller at a time, and what an adaptation yielded only inside its block and its thread."""
+"""Who may use a model: one caller at a time, and what an adaptation yielded only inside its block and its thread."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from ttft_bench.engine.model import LanguageModel
 from ttft_bench.errors import LabError
 
 
 class Gate:
     """Lets one caller in at a time; the next one is refused at once, never kept waiting."""
+
+    @staticmethod
+    def of(model: LanguageModel) -> Gate:
+        """The gate of a model, one for all Labs that share it."""
+        with _GATES_LOCK:
+            return _GATES.setdefault(model.module, Gate())
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,18 +39,23 @@ class Gate:
             doing, thread, name = self._holder
             if thread == threading.get_ident():
                 raise LabError(
-                    f"{what}: this Lab has {doing} open, and has one set of weights: leave that block first (use what "
-                    "it yielded inside it), or make another Lab"
+                    f"{what}: this Lab's model has {doing} open, and one set of weights: leave that block first (use "
+                    "what it yielded inside it), or load the model once more for another Lab"
                 )
             raise LabError(
-                f"{what}: this Lab is in use by the thread {name!r} ({doing}): wait until that thread is done, or make "
-                "a Lab for each thread"
+                f"{what}: this Lab's model is in use by the thread {name!r} ({doing}): wait until that thread is done, "
+                "or make a Lab with a model of its own for each thread"
             )
         self._holder = (what, threading.get_ident(), threading.current_thread().name)
         try:
             yield
         finally:
             self._lock.release()
+
+
+#: Module of a model -> its gate. Not an attribute of the module, which is copied where lanes need it.
+_GATES: weakref.WeakKeyDictionary[Any, Gate] = weakref.WeakKeyDictionary()
+_GATES_LOCK = threading.Lock()
 
 
 class Pass:
@@ -64,8 +78,8 @@ class Pass:
             )
         if threading.get_ident() != self._thread.ident:
             raise LabError(
-                f"{what}: this adaptation belongs to the thread {self._thread.name!r}: use it there, or make a Lab for "
-                "each thread"
+                f"{what}: this adaptation belongs to the thread {self._thread.name!r}: use it there, or make a Lab "
+                "with a model of its own for each thread"
             )
 
     def withdraw(self) -> None:

@@ -61,10 +61,11 @@ class Lab:
     trained on is the benchmark's measure of a selection; ``protocol="prefix"`` finds the neighbours by the first half
     of the prompt and scores the second.
 
-    **Threads.** A Lab has one set of weights. One call at a time may use it: a second ``adapted`` while one is open, in
-    the same thread or another, and any call of the Lab's own during an adaptation, raise
-    :class:`ttft_bench.errors.LabError` at once. What ``adapted`` yields belongs to the thread that opened it. Make a
-    Lab for each thread that needs one; those of one process share nothing but caches on disk.
+    **Threads.** A model has one set of weights. One call at a time may use it: a second ``adapted`` while one is open,
+    in the same thread or another, and any call of the Lab's own during an adaptation, raise
+    :class:`ttft_bench.errors.LabError` at once, also across Labs that were given the same loaded model. What
+    ``adapted`` yields belongs to the thread that opened it. Make a Lab with a model of its own for each thread that
+    needs one; such Labs share nothing but caches on disk.
 
     **Weights.** When the block ends, also by an exception or Ctrl-C, they are bit for bit what they were.
 
@@ -93,6 +94,7 @@ class Lab:
         device: auto | cpu | cuda | cuda:1 | mps; ignored for a model that is loaded already.
         precision: auto | fp32 | tf32 | bf16; ignored for a model that is loaded already.
         backend: auto | eager | compiled.
+        start_token: what every sequence starts with: auto, none, or a token; ignored for a loaded model.
         seed: of strategies that draw.
         note: receives what is worth knowing, one line at a time. Without it, what is worth knowing about a prompt
             becomes a Python warning, and progress is not told.
@@ -108,7 +110,7 @@ class Lab:
         self,
         *,
         corpus: Corpus,
-        model: str | LanguageModel = DEFAULT_MODEL,
+        model: str | Path | LanguageModel = DEFAULT_MODEL,
         strategy: str = DEFAULT_STRATEGY,
         budget: int | None = None,
         budget_s: float | None = None,
@@ -128,13 +130,13 @@ class Lab:
         device: str = "auto",
         precision: str = "auto",
         backend: str = "auto",
+        start_token: str = "auto",
         seed: int = 0,
         note: Callable[[str], None] | None = None,
         on_progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self._note = note
         self._on_progress = on_progress
-        self._gate = Gate()
         # What costs nothing to check comes first: a slip is told before anything is fetched, read or embedded.
         self._budget = check_budget(budget, budget_s)
         settings = Settings(lr=lr, optimizer=optimizer, trainable=trainable)
@@ -152,12 +154,12 @@ class Lab:
         self._seed = seed
         documents = read_corpus(corpus, subsets, train_per_subset, seed, self._progress_note)
         self.model = (
-            load_model(resolve_source(model, self._progress_note), name=model, device=device, precision=precision)
-            if isinstance(model, str)
-            else model
+            model if isinstance(model, LanguageModel) else self._load(str(model), device, precision, start_token)
         )
         self._max_tokens = min(max_tokens, self.model.max_positions)
-        self._engine = Engine(self.model, settings, backend=backend)
+        self._gate = Gate.of(self.model)
+        with self._gate.held("Lab"):  # what is restored later is what is there now: no other Lab's adapted weights
+            self._engine = Engine(self.model, settings, backend=backend)
         self._library = Library(
             documents,
             open_embedder(embedder, note=self._progress_note) if isinstance(embedder, str) else embedder,
@@ -215,13 +217,14 @@ class Lab:
                 plan = self._planner.by_time(key, found, seconds)
                 timing.predicted_s = sum(plan.step_s)
             timing.select_s = plan.select_s
+            notes = (*self._prompt_notes(prompt, found), *plan.remarks)
+            self._tell(notes)  # before the steps, which may take long
             allowed = Pass()
             try:
                 with self._engine.adaptation(derive_seed("finetune", key, self._seed)) as adaptation:
                     remarks = train(adaptation, plan, timing, start)
-                    notes = (*self._prompt_notes(prompt, found), *plan.remarks, *remarks)
-                    for line in notes:
-                        self._tell(line)
+                    self._tell(remarks)
+                    notes += remarks
                     try:
                         yield Tuned(
                             prompt, plan.chosen, timing, notes, self.model, self._max_tokens, self.protocol, allowed
@@ -303,11 +306,21 @@ class Lab:
                 f"{self._max_tokens}): the protocol document scores all of it"
             )
 
-    def _tell(self, line: str) -> None:
-        if self._note is not None:
-            self._note(line)
-        else:  # out of this method, `adapted`, contextlib's `__enter__`, to the `with` line
-            warnings.warn(line, UserWarning, stacklevel=4)
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if self._note is not None:
+                self._note(line)
+            else:  # out of this method, `adapted`, contextlib's `__enter__`, to the `with` line
+                warnings.warn(line, UserWarning, stacklevel=4)
+
+    def _load(self, name: str, device: str, precision: str, start_token: str) -> LanguageModel:
+        return load_model(
+            resolve_source(name, self._progress_note),
+            name=name,
+            device=device,
+            precision=precision,
+            start_token=start_token,
+        )
 
     def _progress_note(self, line: str) -> None:
         if self._note is not None:
