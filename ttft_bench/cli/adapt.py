@@ -27,7 +27,7 @@ def adapt(
     budget: Annotated[int | None, typer.Option("--budget", min=1, help="Training steps. [20]")] = None,
     budget_s: Annotated[
         float | None,
-        typer.Option("--budget-s", help="Seconds of training instead: as many steps as the measured pace allows."),
+        typer.Option("--budget-s", help="Seconds of training steps instead: as many as the pace measured here allows."),
     ] = None,
     reuse: Annotated[int, typer.Option("--reuse", min=1, help="Steps in a row that share a gradient.")] = 1,
     grouping: Annotated[
@@ -105,7 +105,7 @@ def adapt(
     console = stdout()
     for line in headline(outcome):
         console.print(line, soft_wrap=True)
-    console.print(make_table(pick_rows(outcome.selection)))
+    console.print(make_table(pick_rows(outcome.selection, console.width)))
     for line in closing(outcome):
         console.print(line, soft_wrap=True)
 

@@ -76,8 +76,12 @@ class Lab:
         model: asset name, local folder or hub id, or a :class:`~ttft_bench.engine.model.LanguageModel`.
         strategy: spec of a selector.
         budget: training steps per prompt; 20 if neither it nor ``budget_s`` is given.
-        budget_s: seconds of training steps per prompt instead: the number of steps then follows from the measured time
-            of a step on this device, and training stops early where it turns out slower. At least one step is taken.
+        budget_s: seconds of training steps per prompt instead; the other parts of :class:`~ttft_bench.lab.Timing` are
+            not counted. The number of steps follows from the time of a step on this device, which is measured at the
+            first such prompt (real steps on its shortest and longest candidate, one untimed and two timed of each;
+            between them it is taken to grow with the tokens). Where steps turn out slower, training stops before the
+            one that would exceed the budget by more than a tenth. At least one step is taken, and it is told if that
+            one does not fit.
         reuse: steps in a row on one document that share a gradient; 1 for none.
         reuse_grouping: runs | global.
         reuse_mode: cached | skip | scale-lr | weighted-loss; see :mod:`ttft_bench.engine.schedule`.

@@ -11,6 +11,8 @@ from ttft_bench.lab.timing import Timing
 from ttft_bench.text import printable
 from ttft_bench.units import MISSING, seconds
 
+#: Columns that the figures of a pick take, with the space between columns.
+_FIGURES = 56
 _MEASURE = {
     "window": "the prompt itself is scored, after training on its neighbours",
     "document": "the prompt itself is scored, after training on its neighbours",
@@ -47,8 +49,9 @@ def _change(score: Change) -> str:
     return f"{score.before:.4f} before, {score.after:.4f} after: {score.percent:.2f} %"
 
 
-def pick_rows(chosen: Chosen) -> list[dict[str, Any]]:
-    """One row for each distinct document, in training order."""
+def pick_rows(chosen: Chosen, width: int = 120) -> list[dict[str, Any]]:
+    """One row for each distinct document, in training order; texts are cut so that a row fits on a line."""
+    room = max(width - _FIGURES, 24)
     return [
         {
             "steps": pick.repeats,
@@ -56,8 +59,8 @@ def pick_rows(chosen: Chosen) -> list[dict[str, Any]]:
             "weight": MISSING if pick.weight is None else pick.weight,
             "rank": pick.rank,
             "tokens": pick.n_tokens,
-            "from": printable(pick.document.group or pick.document.subset, 40),
-            "text": printable(pick.document.text, 90),
+            "from": printable(pick.document.group or pick.document.subset, room // 3),
+            "text": printable(pick.document.text, room - room // 3),
         }
         for pick in chosen.picks
     ]
