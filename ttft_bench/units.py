@@ -1,4 +1,4 @@
-"""How seconds are written, the same in a report and on a terminal."""
+"""How seconds and counts are written, the same in a report and on a terminal."""
 
 from __future__ import annotations
 
@@ -23,4 +23,9 @@ def _three_digits(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-__all__ = ["MISSING", "seconds"]
+def plural(count: int, word: str) -> str:
+    """``1 prompt``, ``2 prompts``."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+__all__ = ["MISSING", "plural", "seconds"]

@@ -185,13 +185,31 @@ def test_a_run_that_diverges_or_runs_out_of_memory_says_so_and_leaves_no_trace(m
 def test_a_copy_of_the_prompt_is_told_and_not_trained_on(make_lab):
     copies = ["  alpha beta\ngamma delta alpha  beta", PROMPT]
     lab = make_lab(corpus=[copies[0], *notes(5), copies[1]], strategy="knn", budget=3, pool_k=3)
-    with pytest.warns(UserWarning, match=r"leak: .*2 documents.*not trained on"), lab.adapted(PROMPT) as tuned:
+    with (
+        pytest.warns(UserWarning, match=r"leak: .* in 2 documents: kept out of training"),
+        lab.adapted(PROMPT) as tuned,
+    ):
         pass
     assert tuned.selection.n_candidates == 3, "the next nearest take the places of copies"
     assert not {0, 6} & set(tuned.selection.order)
     assert any(line.startswith("leak") for line in tuned.notes)
     with pytest.raises(CorpusError, match="equals every document"), make_lab(corpus=copies).adapted(PROMPT):
         pass
+
+
+def test_near_duplicates_are_told_and_kept_out_if_asked_for(make_lab):
+    near = f"again: {PROMPT}"
+    settings = {"corpus": [near, *notes(5)], "strategy": "knn", "budget": 3}
+    with (
+        pytest.warns(UserWarning, match=r"near-duplicates .*1 of 3 documents"),
+        make_lab(**settings).adapted(PROMPT) as tuned,
+    ):
+        assert 0 in tuned.selection.order
+    lab = make_lab(**settings, exclude_near_duplicates=True)
+    with pytest.warns(UserWarning, match="or nearly, in 1 document"), lab.adapted(PROMPT) as tuned:
+        assert 0 not in tuned.selection.order and len(tuned.selection.order) == 3
+    with pytest.raises(CorpusError, match="or nearly equals every document"):
+        make_lab(corpus=[near], exclude_near_duplicates=True).adapted(PROMPT).__enter__()
 
 
 def test_notes_go_to_the_one_who_asked_for_them(make_lab):
@@ -337,7 +355,7 @@ def test_documents_are_added_and_only_they_are_embedded(make_lab):
     embedder = HashingEmbedder()
     lab = make_lab(embedder=embedder, strategy="knn", budget=1)
     at_first = len(embedder.embedded)
-    near = [f"{PROMPT} once more", "", Document("theta", "greek", "g")]
+    near = ["beta alpha delta gamma beta alpha", "", Document("theta", "greek", "g")]
     assert lab.add(near) == range(20, 22)
     assert sorted(embedder.embedded[at_first:]) == [near[0], "theta"]
     with lab.adapted(PROMPT) as tuned:

@@ -44,6 +44,9 @@ def adapt(
     model: options.ModelName = None,
     embedder: options.EmbedderName = None,
     pool_k: options.PoolK = None,
+    exclude_near_duplicates: Annotated[
+        bool, typer.Option("--exclude-near-duplicates", help="Keep near-duplicates of the prompt out of training.")
+    ] = False,
     subsets: options.Subsets = None,
     train_per_subset: PerSubset = None,
     max_tokens: options.MaxTokens = None,
@@ -88,6 +91,7 @@ def adapt(
             budget_s=budget_s,
             reuse=reuse,
             reuse_grouping=grouping,
+            exclude_near_duplicates=exclude_near_duplicates,
             train_per_subset=train_per_subset,
             device=device,
             precision=precision,

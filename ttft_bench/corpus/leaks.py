@@ -140,6 +140,12 @@ def shingles(text: str) -> list[str]:
     return list(dict.fromkeys(" ".join(words[start : start + SHINGLE_WORDS]) for start in range(count)))
 
 
+def containment(prompt: str, text: str) -> float:
+    """Share of a prompt's shingles that a text holds, in [0, 1]; from :data:`NEAR` on the two are near-duplicates."""
+    ours = frozenset(shingles(prompt))
+    return len(ours.intersection(shingles(text))) / len(ours)
+
+
 class _Prompts:
     """The prompts in hash tables: which of them a training document may be a near-duplicate of, and is."""
 
@@ -276,4 +282,4 @@ def _read(path: Path, prompts: int) -> _Arrays | None:
     return arrays if len(arrays["common"]) == prompts else None
 
 
-__all__ = ["NEAR", "PARAMETERS", "STRATA", "Leak", "Leaks", "find_leaks", "shingles"]
+__all__ = ["NEAR", "PARAMETERS", "STRATA", "Leak", "Leaks", "containment", "find_leaks", "shingles"]

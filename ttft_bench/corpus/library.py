@@ -21,6 +21,7 @@ from ttft_bench.corpus.documents import Corpus, Document, normalised
 from ttft_bench.corpus.embed import Embedder, embed_texts, unit_rows
 from ttft_bench.corpus.embedders import Shuffled
 from ttft_bench.corpus.index import FlatIndex
+from ttft_bench.corpus.leaks import NEAR, containment
 from ttft_bench.corpus.vectors import embed_training
 from ttft_bench.errors import CorpusError, UsageError
 
@@ -36,7 +37,8 @@ class Found:
         ids: int64, shape (k,): documents, nearest first, ties by lowest id.
         similarity: float32, shape (k,): inner product of each with the query.
         vectors: float32, shape (k, d): their unit rows.
-        copies: documents that were left out because their text is the prompt's, white space aside.
+        copies: documents that were left out because their text is the prompt's, white space aside, or where that was
+            asked for, a near-duplicate of it; only those that would have been candidates.
         embed_s: seconds to embed the prompt, tokenisation included.
         retrieve_s: seconds to find the candidates.
     """
@@ -139,16 +141,17 @@ class Library:
         self._parts.append(tuple(documents))
         return range(first, len(self))
 
-    def find(self, prompt: str, k: int, query: str | None = None) -> Found:
+    def find(self, prompt: str, k: int, query: str | None = None, *, near_duplicates: bool = True) -> Found:
         """Find the ``k`` documents nearest to a prompt, its copies left out; fewer where there are no more.
 
         Args:
             prompt: documents with its text, white space aside, are no candidates.
             k: at least 1.
             query: what is embedded and searched with; the prompt if not given.
+            near_duplicates: whether they may be candidates; see :mod:`ttft_bench.corpus.leaks`.
 
         Raises:
-            CorpusError: every document is a copy of the prompt.
+            CorpusError: nothing is left: every document is a copy of the prompt, or a near-duplicate.
             EmbeddingError: the prompt's embedding is unusable.
         """
         query = prompt if query is None else query
@@ -157,26 +160,37 @@ class Library:
         embedded = time.perf_counter()
         rows = unit_rows(raw, [query], self.embedder)
         start_search = time.perf_counter()
-        ids, similarity, copies = self._search(rows, k, normalised(prompt))
+        ids, similarity, copies = self._search(rows, k, _copy_of(prompt, near_duplicates))
         retrieve_s = time.perf_counter() - start_search
         if not len(ids):
-            raise CorpusError("the prompt equals every document there is: add other documents")
+            also = "" if near_duplicates else " or nearly equals"
+            raise CorpusError(f"the prompt equals{also} every document there is: add other documents")
         for array in (rows, ids, similarity):
             array.flags.writeable = False
         return Found(rows, ids, similarity, self.vectors(ids), copies, embedded - start, retrieve_s)
 
     def _search(
-        self, query: NDArray[np.float32], k: int, text: str
+        self, query: NDArray[np.float32], k: int, is_copy: Callable[[str], bool]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], tuple[int, ...]]:
         """Ids and similarities of at most k documents, and the copies among the documents looked at."""
         fetch = k
         while True:
             similarity, ids = (part[0] for part in self._index.search(query, fetch))
-            same = np.array([normalised(self[int(position)].text) == text for position in ids], dtype=bool)
+            same = np.array([is_copy(self[int(position)].text) for position in ids], dtype=bool)
             if len(ids) < fetch or fetch >= len(self) or len(ids) - same.sum() >= k:
                 keep = ~same
                 return ids[keep][:k], similarity[keep][:k], tuple(int(position) for position in ids[same])
             fetch = min(len(self), k + int(same.sum()))
+
+
+def _copy_of(prompt: str, near_duplicates: bool) -> Callable[[str], bool]:
+    """Whether a text is the prompt again; if near-duplicates are not allowed, or a near-duplicate of it."""
+    text = normalised(prompt)
+
+    def is_copy(other: str) -> bool:
+        return normalised(other) == text or (not near_duplicates and containment(prompt, other) >= NEAR)
+
+    return is_copy
 
 
 __all__ = ["Found", "Library"]

@@ -3,8 +3,8 @@
 ``Lab`` (``lab.py``) puts the other rooms together: the corpus finds, a strategy selects, the engine finetunes, scores
 and restores. ``given.py`` checks what a caller gives, ``gate.py`` who may use a Lab when. ``planning.py`` turns a
 prompt into a schedule and ``training.py`` takes its steps. ``tuned.py`` is what a ``with`` block gets, ``chosen.py``
-the picks with their reasons, ``timing.py`` what took how long and how many steps a time budget has room for.
-``adapt.py`` and ``shown.py`` are what ``ttft-bench adapt`` does and prints.
+the picks with their reasons, ``timing.py`` what took how long and how many steps a time budget has room for,
+``notes.py`` what else is worth knowing. ``adapt.py`` and ``shown.py`` are what ``ttft-bench adapt`` does and prints.
 """
 
 from __future__ import annotations

@@ -13,18 +13,18 @@ from ttft_bench.corpus.approximate import parse_index
 from ttft_bench.corpus.documents import Document
 from ttft_bench.corpus.embed import DEFAULT_EMBEDDER, Embedder
 from ttft_bench.corpus.embedders import open_embedder
-from ttft_bench.corpus.library import Found, Library
+from ttft_bench.corpus.library import Library
 from ttft_bench.corpus.load import drop_blank
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.engine.choices import BACKENDS, PROTOCOLS, check_choice
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import LanguageModel, load_model
 from ttft_bench.engine.schedule import Reuse
-from ttft_bench.engine.score import tokenize
 from ttft_bench.engine.settings import Settings
 from ttft_bench.errors import UsageError
 from ttft_bench.lab.gate import Gate, Pass
 from ttft_bench.lab.given import Corpus, as_documents, check_budget, check_prompt, read_corpus
+from ttft_bench.lab.notes import cut, leaks
 from ttft_bench.lab.planning import Planner
 from ttft_bench.lab.timing import Timing
 from ttft_bench.lab.training import train
@@ -88,6 +88,8 @@ class Lab:
         embedder: asset name, local folder or hub id, ``hashed-words``, or an embedder.
         pool_k: most candidates per prompt.
         index: how they are found: ``flat`` (exact), ``ivf[...]`` or ``hnsw[...]``.
+        exclude_near_duplicates: keep documents that hold half of the prompt's word sequences or more
+            (:mod:`ttft_bench.corpus.leaks`) out of its candidates, as copies of it always are.
         subsets: only these of the corpus.
         train_per_subset: at most so many documents of each.
         max_tokens: longest sequence that is trained on or scored; no longer than the model's context in any case.
@@ -124,6 +126,7 @@ class Lab:
         embedder: str | Embedder = DEFAULT_EMBEDDER,
         pool_k: int = DEFAULT_POOL_K,
         index: str = "flat",
+        exclude_near_duplicates: bool = False,
         subsets: Sequence[str] | None = None,
         train_per_subset: int | None = None,
         max_tokens: int = DEFAULT_MAX_TOKENS,
@@ -154,6 +157,7 @@ class Lab:
         reuse_settings = Reuse(reuse, reuse_grouping, reuse_mode)
         selector = build_selector(strategy)
         self._pool_k = pool_k
+        self._near_duplicates = not exclude_near_duplicates
         self.protocol = protocol
         self._seed = seed
         documents = read_corpus(corpus, subsets, train_per_subset, seed, self._progress_note)
@@ -212,7 +216,7 @@ class Lab:
         query = check_prompt(prompt, self.protocol)
         key = Document(prompt).key
         with self._gate.held("adapted"):
-            found = self._library.find(prompt, self._pool_k, query)
+            found = self._library.find(prompt, self._pool_k, query, near_duplicates=self._near_duplicates)
             timing = Timing(found.embed_s, found.retrieve_s, budget_s=seconds)
             start = time.perf_counter()
             if seconds is None:
@@ -221,7 +225,11 @@ class Lab:
                 plan = self._planner.by_time(key, found, seconds)
                 timing.predicted_s = sum(plan.step_s)
             timing.select_s = plan.select_s
-            notes = (*self._prompt_notes(prompt, found), *plan.remarks)
+            notes = (
+                *leaks(prompt, found, plan.chosen),
+                *cut(self.model, prompt, self._max_tokens, self.protocol),
+                *plan.remarks,
+            )
             self._tell(notes)  # before the steps, which may take long
             allowed = Pass()
             try:
@@ -295,20 +303,6 @@ class Lab:
             "max_tokens": self._max_tokens,
             "bpb_protocol": self.protocol,
         }
-
-    def _prompt_notes(self, prompt: str, found: Found) -> Iterator[str]:
-        if found.copies:
-            n = len(found.copies)
-            yield (
-                f"leak: the corpus holds the prompt itself ({n} document{'s' * (n > 1)} with its text): it is not "
-                "trained on, but neighbours that come from the same source may quote it"
-            )
-        room = self._max_tokens - (self.model.start_id is not None)
-        if self.protocol == "window" and (n_tokens := len(tokenize(self.model, prompt)[0])) > room:
-            yield (
-                f"the prompt has {n_tokens} tokens; bits per byte of it are those of the first {room} (max_tokens "
-                f"{self._max_tokens}): the protocol document scores all of it"
-            )
 
     def _tell(self, lines: Iterable[str]) -> None:
         for line in lines:

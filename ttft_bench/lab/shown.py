@@ -9,7 +9,7 @@ from ttft_bench.lab.adapt import Change, Outcome
 from ttft_bench.lab.chosen import Chosen
 from ttft_bench.lab.timing import Timing
 from ttft_bench.text import printable
-from ttft_bench.units import MISSING, seconds
+from ttft_bench.units import MISSING, plural, seconds
 
 #: Columns that the figures of a pick take, with the space between columns.
 _FIGURES = 56
@@ -36,7 +36,7 @@ def headline(outcome: Outcome) -> list[str]:
     seconds_asked = f" (budget {seconds(timing.budget_s)})" if timing.budget_s is not None else ""
     lines = [
         f"{said['model']} ({how}) adapted with {chosen.strategy}: "
-        f"{timing.steps} step{'s' * (timing.steps != 1)}{gradients}{seconds_asked}",
+        f"{plural(timing.steps, 'step')}{gradients}{seconds_asked}",
         f"bits per byte of the prompt: {_change(outcome.score)}",
         measure_of(str(said["bpb_protocol"])),
     ]

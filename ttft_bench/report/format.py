@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ttft_bench.units import MISSING, seconds
+from ttft_bench.units import MISSING, plural, seconds
 
 
 class _Quartiles(Protocol):
@@ -44,11 +44,6 @@ def interval(low: float | None, high: float | None, n: int, decimals: int = 2) -
     if low is None or high is None:
         return f"n = {n}"
     return f"{low:.{decimals}f}–{high:.{decimals}f}"
-
-
-def plural(count: int, word: str) -> str:
-    """``1 prompt``, ``2 prompts``."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 __all__ = ["MISSING", "fixed", "gap", "interval", "plural", "seconds", "spread", "tick_seconds"]
