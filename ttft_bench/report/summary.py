@@ -142,8 +142,8 @@ def _coverage_notes(analysis: Analysis) -> list[str]:
     if any(analysis.is_complete(group) for group in analysis.comparable):
         return [
             f"{plural(len(partial), 'setting')} did not measure all {total} prompts (column n): their means "
-            "stand for other prompts than the rest; they are kept out of the frontier and of comparisons at equal time. "
-            "Paired differences are over the prompts that both settings measured."
+            "stand for other prompts than the rest; they are kept out of the frontier and of comparisons at equal "
+            "time. Paired differences are over the prompts that both settings measured."
         ]
     return [
         f"No strategy measured all {total} prompts (column n): settings cover different prompts, so "
