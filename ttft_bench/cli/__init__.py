@@ -24,17 +24,16 @@ import ttft_bench.cli.strategies as strategies_command
 import ttft_bench.cli.suites as suites_command
 import ttft_bench.cli.sweep as sweep_command
 import ttft_bench.cli.verify as verify_command
-from ttft_bench.cli.console import stderr
-from ttft_bench.errors import EXIT_INTERRUPTED, StorageError, TtftBenchError
-from ttft_bench.text import printable
+from ttft_bench.cli.everywhere import add_flags, run_app
 
 app = typer.Typer(
     name="ttft-bench",
     help="Benchmark of selection strategies for test-time finetuning of language models.",
     no_args_is_help=True,
     epilog=(
-        "Exit codes: 0 all ok; 1 some cells or checks failed, results are kept; 2 usage; 3 plug-in missing or broken; "
-        "4 data or model missing; 130 interrupted, rows are kept."
+        "Exit codes: 0 all ok; 1 some cells or checks failed, results are kept; 2 usage; 3 plug-in or library missing or "
+        "broken; 4 data or model missing, or a file that cannot be used; 70 a fault of ttft-bench; 130 interrupted, rows "
+        "are kept; 141 the reader of the output went away."
     ),
     rich_markup_mode="markdown",  # rich's own markup would swallow the brackets of specs
     pretty_exceptions_enable=False,
@@ -74,19 +73,12 @@ def _root(
     """Benchmark of selection strategies for test-time finetuning of language models."""
 
 
+add_flags(app)
+
+
 def main() -> None:
     """Run the command line; deliberate errors become one message on stderr and their exit code."""
-    try:
-        app()
-    except TtftBenchError as error:
-        stderr().print(f"error: {printable(str(error))}", style="bold red")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        stderr().print(f"error: {printable(str(error))}", style="bold red")
-        sys.exit(StorageError.exit_code)
-    except KeyboardInterrupt:
-        stderr().print("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(run_app(app))
 
 
 __all__ = ["app", "main"]

@@ -1,8 +1,17 @@
-"""The two consoles of the command line: results on stdout, progress and errors on stderr."""
+"""The two consoles of the command line: results on stdout, progress and errors on stderr.
+
+What is said on stderr depends on the flags that every command has (:mod:`ttft_bench.cli.everywhere`): ``--quiet`` drops
+progress, never warnings and errors; ``--verbose`` adds times.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
+import time
+from enum import Enum
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +22,36 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from ttft_bench.text import printable
+
+#: How notes begin that ``--quiet`` lets through.
+WARNING = "warning: "
+
+
+class Level(Enum):
+    """How much is said on stderr."""
+
+    QUIET = "quiet"
+    NORMAL = "normal"
+    VERBOSE = "verbose"
+
+
+class _Said:
+    """The level of the command that runs, and when it began (``time.perf_counter``)."""
+
+    level = Level.NORMAL
+    start = time.perf_counter()
+
+
+def set_level(level: Level) -> None:
+    """Say so much from now on, and count ``--verbose``'s seconds from here."""
+    _Said.level, _Said.start = level, time.perf_counter()
+
+
+def verbose() -> bool:
+    """Whether ``--verbose`` was given."""
+    return _Said.level is Level.VERBOSE
 
 
 def stdout() -> Console:
@@ -28,13 +67,39 @@ def stderr() -> Console:
     return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def note(message: str) -> None:
-    """Print one line of progress on stderr."""
-    stderr().print(message)
+def note(message: str, console: Console | None = None) -> None:
+    """Print one line of progress on stderr, unless ``--quiet`` was given and it is no warning."""
+    if _Said.level is not Level.QUIET or message.startswith(WARNING):
+        tell(message, console)
+
+
+def tell(message: str, console: Console | None = None) -> None:
+    """Print one line on stderr whatever the flags: what a user must know."""
+    elapsed = f"[{time.perf_counter() - _Said.start:7.2f} s] " if verbose() else ""
+    (console or stderr()).print(elapsed + printable(message))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on stdout: strict (a number that is not finite becomes null), and ASCII.
+
+    ASCII, so that every terminal can show it and none can be steered with it; what JSON does not know is written as text.
+    """
+    text = json.dumps(_finite(value), indent=2, allow_nan=False, default=str)
+    # Straight to the stream: rich would wrap long lines inside strings. DEL is the one control left in ASCII.
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def progress_bar() -> Progress:
-    """A progress bar with counts and an estimate; silent when stderr is not a terminal."""
+    """A progress bar with counts and an estimate; silent with ``--quiet`` and where stderr is no full terminal."""
+    console = stderr()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -42,10 +107,21 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=stderr(),
+        console=console,
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=_Said.level is Level.QUIET or not sys.stderr.isatty() or console.is_dumb_terminal,
     )
 
 
-__all__ = ["note", "progress_bar", "stderr", "stdout"]
+__all__ = [
+    "WARNING",
+    "Level",
+    "note",
+    "print_json",
+    "progress_bar",
+    "set_level",
+    "stderr",
+    "stdout",
+    "tell",
+    "verbose",
+]

@@ -1,13 +1,14 @@
-"""Progress of a run on stderr: notes always, bars with an estimate only on a terminal."""
+"""Progress of a run on stderr: notes as lines, bars with an estimate only on a terminal."""
 
 from __future__ import annotations
 
 import time
 from types import TracebackType
 
+from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from ttft_bench.cli.console import progress_bar, stderr
+from ttft_bench.cli import console
 from ttft_bench.text import printable
 
 
@@ -15,7 +16,7 @@ class ConsoleReporter:
     """Shows notes as lines and stages as bars; use as a context manager."""
 
     def __init__(self) -> None:
-        self._bars: Progress = progress_bar()
+        self._bars: Progress = console.progress_bar()
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
 
@@ -29,20 +30,29 @@ class ConsoleReporter:
         self._bars.stop()
 
     def note(self, message: str) -> None:
-        """One line worth reading."""
-        console = self._bars.console if not self._bars.disable else stderr()
-        console.print(printable(message))
+        """One line worth reading; ``--quiet`` drops it unless it is a warning."""
+        console.note(message, self._console())
+
+    def tell(self, message: str) -> None:
+        """One line that must be read, whatever the flags."""
+        console.tell(message, self._console())
 
     def progress(self, stage: str, done: float, total: float) -> None:
         """``done`` of ``total`` units of a stage."""
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, rate="")
+            self._tasks[stage] = self._bars.add_task(printable(stage), total=total, rate="")
             self._started[stage] = time.perf_counter()
         elapsed = time.perf_counter() - self._started[stage]
         rate = f"{done / elapsed:.1f}/s" if done and elapsed > 0.5 else ""
         self._bars.update(self._tasks[stage], completed=done, total=total, rate=rate)
         if done >= total:
             self._bars.remove_task(self._tasks.pop(stage))
+            if console.verbose():
+                self.note(f"{stage}: {total:g} in {elapsed:.2f} s")
+
+    def _console(self) -> Console | None:
+        """That of the bars, which prints above them; none of its own where there are none."""
+        return None if self._bars.disable else self._bars.console
 
 
 __all__ = ["ConsoleReporter"]
