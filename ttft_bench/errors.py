@@ -24,10 +24,11 @@
         ├── NonFiniteError     1   a loss or score is NaN or infinite
         └── BackendError       1   a training step could not be compiled
 
-Exit code 0 means that every cell succeeded, 1 that some cells failed while the results were kept, and 130 that the user
-interrupted the run (the rows are kept too). What is no deliberate error ends with 3 if a library cannot be imported, with
-4 if the system refuses a file, with 141 if the reader of the output went away (``| head``), and else with 70: a fault of
-ours, told in one line with the place of its traceback.
+Exit code 0 means that every cell succeeded, 1 that some cells failed while the results were kept,
+and 130 that the user interrupted the run (the rows are kept too). What is no deliberate error ends
+with 3 if a library cannot be imported, with 4 if the system refuses a file, with 141 if the reader of
+the output went away (``| head``), and else with 70: a fault of ours, told in one line with the place of
+its traceback.
 
 A message names the thing, the reason and the remedy.
 """

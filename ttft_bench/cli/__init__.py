@@ -31,9 +31,9 @@ app = typer.Typer(
     help="Benchmark of selection strategies for test-time finetuning of language models.",
     no_args_is_help=True,
     epilog=(
-        "Exit codes: 0 all ok; 1 some cells or checks failed, results are kept; 2 usage; 3 plug-in or library missing or "
-        "broken; 4 data or model missing, or a file that cannot be used; 70 a fault of ttft-bench; 130 interrupted, rows "
-        "are kept; 141 the reader of the output went away."
+        "Exit codes: 0 all ok; 1 some cells or checks failed, results are kept; 2 usage; 3 plug-in or library missing "
+        "or broken; 4 data or model missing, or a file that cannot be used; 70 a fault of ttft-bench; 130 interrupted, "
+        "rows are kept; 141 the reader of the output went away."
     ),
     rich_markup_mode="markdown",  # rich's own markup would swallow the brackets of specs
     pretty_exceptions_enable=False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ttft_bench.cli.console import stdout
+from ttft_bench.cli.console import print_json, stdout
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_INTERRUPTED
 
@@ -22,6 +22,7 @@ def align(
     weights: Annotated[
         str, typer.Option("--weights", help="Whose gradients: last[k=1], the last block; bias+norm; full.")
     ] = "last[k=1]",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line.")] = False,
 ) -> None:
     """Compute how far picks' gradients point where the prompt's does: a mechanism behind residual and gain."""
     from ttft_bench.sweep.alignment import align_run
@@ -30,9 +31,12 @@ def align(
         try:
             written = align_run(run, reporter, picks=picks, device=device, weights=weights)
         except KeyboardInterrupt:
-            reporter.note(f"interrupted; the same command goes on, what is computed is kept in {run}")
+            reporter.tell(f"interrupted; the same command goes on, what is computed is kept in {run}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
+    if as_json:
+        return print_json({"run": str(run), "rows": written})
     stdout().print(f"{written} rows aligned in {run}", markup=False)
+    return None
 
 
 __all__ = ["align"]

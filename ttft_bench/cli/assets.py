@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.console import WARNING, note, print_json, stdout
 from ttft_bench.errors import DataError
 
 app = typer.Typer(
@@ -37,9 +36,9 @@ def list_assets(as_json: _Json = False) -> None:
         for asset in assets.catalogue().values()
     ]
     for line in assets.broken_providers():
-        note(f"warning: {line}")
+        note(f"{WARNING}{line}")
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     _print_table(rows)
     note(f"cache: {assets.cache_dir()}")
@@ -78,7 +77,7 @@ def verify_assets(
     results = [assets.verify(name) for name in _expand(names or ["all"])]
     rows = [{"name": found.name, "state": found.state, "faults": list(found.faults)} for found in results]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     else:
         for found in results:
             typer.echo("  ".join([f"{found.state:8}", found.name, "; ".join(found.faults)]).rstrip())

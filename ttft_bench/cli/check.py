@@ -22,10 +22,8 @@ def check(
     One whose optional requirement is missing is named with the command that installs it; among others (`all`)
     it does not count as a failure.
     """
-    import json
-
     from ttft_bench.checks.isolated import check_all, check_selector
-    from ttft_bench.cli.console import stdout
+    from ttft_bench.cli.console import print_json, stdout
     from ttft_bench.errors import EXIT_CELLS_FAILED, PluginError
     from ttft_bench.registry import entries
     from ttft_bench.text import printable
@@ -43,7 +41,7 @@ def check(
     unusable = any(checked.status == "broken" for checked in found) or not any(checked.results for checked in found)
     if as_json:
         payload = {"ok": not (failed or unusable), "selectors": [checked.to_json() for checked in found]}
-        typer.echo(json.dumps(payload, indent=2))
+        print_json(payload)
     elif everything:
         console.print(_total(found), soft_wrap=True)
     if unusable:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ttft_bench.cli.console import print_json
 
 
 def compare(
@@ -19,7 +20,7 @@ def compare(
 
     found = compare_runs(run_a, run_b)
     if json:
-        typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+        print_json(found.to_json())
     else:
         typer.echo(versus_markdown(found), nl=False)
 

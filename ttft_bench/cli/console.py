@@ -11,6 +11,7 @@ import math
 import sys
 import time
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -82,18 +83,20 @@ def tell(message: str, console: Console | None = None) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout: strict (a number that is not finite becomes null), and ASCII.
 
-    ASCII, so that every terminal can show it and none can be steered with it; what JSON does not know is written as text.
+    ASCII, so that every terminal can show it and none can be steered with it.
     """
-    text = json.dumps(_finite(value), indent=2, allow_nan=False, default=str)
+    text = json.dumps(_plain(value), indent=2, allow_nan=False)
     # Straight to the stream: rich would wrap long lines inside strings. DEL is the one control left in ASCII.
     sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.console import note, print_json, stdout
 from ttft_bench.cli.corpus_leaks import leaks
 from ttft_bench.cli.corpus_parts import (
     SOURCE_HELP,
@@ -22,7 +22,6 @@ from ttft_bench.cli.corpus_parts import (
     Subsets,
     load,
     make_table,
-    print_json,
 )
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.text import printable
@@ -44,6 +43,7 @@ def build(
     index: Index = "flat",
     seed: Seed = 0,
     device: Device = "cpu",
+    as_json: AsJson = False,
 ) -> None:
     """Fetch, read, embed and index a corpus, and find every prompt's candidates. Again is instant."""
     from ttft_bench.assets import cache_dir
@@ -63,6 +63,28 @@ def build(
             note=reporter.note,
             on_progress=work,
         )
+    if as_json:
+        return print_json(
+            {
+                "corpus": corpus.name,
+                "hash": corpus.hash,
+                "documents": len(corpus.train),
+                "prompts": len(corpus.prompts),
+                "subsets": len(corpus.subsets),
+                "embedder": pools.embedder,
+                "embeddings_made": work.documents,
+                "embeddings_s": work.documents_s,
+                "pools": len(pools.pools),
+                "pool_k": pools.k,
+                "pools_cached": pools.cached,
+                "embed_s": pools.embed_s,
+                "retrieve_s": pools.retrieve_s,
+                "index": pools.index,
+                "recall": pools.recall,
+                "cache": str(cache_dir()),
+                "took_s": time.perf_counter() - start,
+            }
+        )
     new, seconds = work.documents, work.documents_s
     rate = f" ({new / seconds:.1f} documents/s)" if new and seconds > 0 else ""
     counts = f"{len(corpus.train):,} documents, {len(corpus.prompts):,} prompts, {len(corpus.subsets)} subsets"
@@ -79,6 +101,7 @@ def build(
         ("took", f"{time.perf_counter() - start:.1f} s"),
     ):
         console.print(f"{title:<11}{printable(line)}", soft_wrap=True)
+    return None
 
 
 @app.command("info")

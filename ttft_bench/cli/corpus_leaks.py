@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ttft_bench.cli.console import stdout
+from ttft_bench.cli.console import print_json, stdout
 from ttft_bench.cli.corpus_parts import (
     AsJson,
     PerSubset,
@@ -14,7 +14,6 @@ from ttft_bench.cli.corpus_parts import (
     Subsets,
     load,
     make_table,
-    print_json,
 )
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.text import printable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,12 +62,6 @@ def _shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def print_json(value: Any) -> None:
-    """Print JSON that no terminal can be steered with."""
-    # ASCII only, and DEL too: nothing from a corpus can steer the terminal.
-    typer.echo(json.dumps(value, indent=2).replace("\x7f", "\\u007f"))
-
-
 __all__ = [
     "SOURCE_HELP",
     "AsJson",
@@ -82,5 +75,4 @@ __all__ = [
     "Subsets",
     "load",
     "make_table",
-    "print_json",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -19,14 +18,14 @@ def merge(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Make one run of several. Exit code 1 if runs disagree about a cell; the merged run is written all the same."""
-    from ttft_bench.cli.console import note, stdout
+    from ttft_bench.cli.console import WARNING, note, print_json, stdout
     from ttft_bench.errors import EXIT_CELLS_FAILED
     from ttft_bench.sweep.merge import merge_runs
     from ttft_bench.text import printable
 
     found = merge_runs(runs, output, compress=compress)
     if json:
-        typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print_json(found.to_json())
     else:
         for label, count in found.by_run.items():
             stdout().print(printable(f"{label}: {count} cells"))
@@ -38,7 +37,7 @@ def merge(
             told = f"conflict in {item.kind}: {item.what} (cell {item.cell_id}): {columns} differ; kept {item.kept}"
             stdout().print(printable(f"{told}, dropped {item.dropped}"))
     for warning in found.warnings:
-        note(printable(warning))
+        note(f"{WARNING}{warning}")
     if found.conflicts:
         raise typer.Exit(EXIT_CELLS_FAILED)
 

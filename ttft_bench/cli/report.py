@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ttft_bench.cli import options
-from ttft_bench.cli.console import note, stdout
+from ttft_bench.cli.console import note, print_json, stdout
 
 
 def report(
@@ -31,8 +30,7 @@ def report(
     built = build_report(run, html=html, falsifiers=claims, across_devices=across_devices)
     console = stdout()
     if json:
-        # Straight to the stream: rich would wrap long lines inside strings.
-        typer.echo(json_module.dumps(built.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(built.to_json())
     else:
         console.print(built.table)
         console.print()

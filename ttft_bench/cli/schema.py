@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from dataclasses import asdict
 from typing import Annotated
 
@@ -16,7 +15,7 @@ def schema(
     """List the columns of a result row."""
     from rich.table import Table
 
-    from ttft_bench.cli.console import stdout
+    from ttft_bench.cli.console import print_json, stdout
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.schema import FIELDS, SCHEMA_VERSION, schema_markdown
 
@@ -24,7 +23,7 @@ def schema(
         raise UsageError("--json and --markdown exclude each other; leave one of them out")
     if json:
         columns = [asdict(field) for field in FIELDS]
-        typer.echo(json_module.dumps({"schema_version": SCHEMA_VERSION, "columns": columns}, indent=2))
+        print_json({"schema_version": SCHEMA_VERSION, "columns": columns})
     elif markdown:
         typer.echo(schema_markdown(), nl=False)
     else:

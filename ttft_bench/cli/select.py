@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from ttft_bench.cli import options
-from ttft_bench.cli.console import stderr, stdout
+from ttft_bench.cli.console import print_json, stderr, stdout
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
 
@@ -32,6 +33,7 @@ def select(
     protocol: options.Protocol = None,
     select_timeout: options.SelectTimeout = None,
     output: options.Output = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a line.")] = False,
 ) -> None:
     """Make and store every strategy's picks; `ttft-bench sweep --picks FOLDER` finetunes from them.
 
@@ -65,9 +67,12 @@ def select(
         try:
             outcome = run_all(run_selection, Request(resolved, folder, limit, argv=tuple(sys.argv[1:])), reporter)
         except KeyboardInterrupt:
-            reporter.note(f"interrupted; picks made so far are kept in {folder}")
+            reporter.tell(f"interrupted; picks made so far are kept in {folder}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    stdout().print(f"{outcome.ok} selections in {folder}")
+    if as_json:
+        print_json({"folder": str(folder), "ok": outcome.ok, "failed": outcome.failed})
+    else:
+        stdout().print(f"{outcome.ok} selections in {folder}")
     if outcome.failed:
         stderr().print(f"{outcome.failed} selections failed; picks.jsonl says why")
         raise typer.Exit(EXIT_CELLS_FAILED)

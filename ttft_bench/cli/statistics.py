@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ttft_bench.cli import options
+from ttft_bench.cli.console import print_json
 
 
 def statistics(
@@ -41,7 +41,7 @@ def statistics(
         across_devices=across_devices,
     )
     if json:
-        typer.echo(json_module.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_json())
     else:
         typer.echo(findings_markdown(found), nl=False)
 

@@ -16,16 +16,15 @@ def strategies(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON list instead of a table."),
 ) -> None:
     """List every installed strategy: who provides it, whether it works, what it needs."""
-    import json
     from dataclasses import asdict
 
-    from ttft_bench.cli.console import stdout
+    from ttft_bench.cli.console import print_json, stdout
     from ttft_bench.errors import DuplicateNameError
     from ttft_bench.registry import duplicate_message, duplicates, list_selectors
 
     rows = list_selectors()
     if as_json:
-        typer.echo(json.dumps([asdict(row) for row in rows], indent=2))
+        print_json([asdict(row) for row in rows])
     else:
         stdout().print(_table(rows))
     doubled = duplicates()

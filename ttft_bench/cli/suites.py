@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -21,7 +20,7 @@ def suites(
     """
     from rich.table import Table
 
-    from ttft_bench.cli.console import stdout
+    from ttft_bench.cli.console import print_json, stdout
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.catalogue import HEADER, facts, find_suite, line, list_suites
     from ttft_bench.sweep.catalogue import markdown as as_markdown
@@ -32,7 +31,7 @@ def suites(
     listed = [find_suite(name)] if name else list_suites()
     if json:
         found = [item.to_json() for item in listed]
-        typer.echo(json_module.dumps(found[0] if name else found, indent=2))
+        print_json(found[0] if name else found)
         return
     if markdown:
         typer.echo(as_markdown(listed), nl=False)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ttft_bench.cli import options
-from ttft_bench.cli.console import stderr, stdout
+from ttft_bench.cli.console import note, print_json, stderr, stdout
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from ttft_bench.sweep.request import Request
-    from ttft_bench.sweep.run import Plan
 
 
 def sweep(
@@ -61,6 +60,9 @@ def sweep(
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print the cells, how many are done, and an estimate; run nothing."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report's figures, or the plan of --dry-run, as one JSON object.")
     ] = False,
 ) -> None:
     """Sweep strategies, budgets and gradient reuse over prompts; report quality against time.
@@ -115,19 +117,19 @@ def sweep(
     folder = output or options.default_output(resolved.name)
     request = Request(resolved, folder, limit, device, picks, tuple(sys.argv[1:]), backend, lanes)
     if dry_run:
-        _show_plan(request)
-        return
+        return _show_plan(request, as_json)
     with ConsoleReporter() as reporter:
         reporter.note(_first_line(request))
         try:
             outcome = run_all(run_sweep, request, reporter, merge=True)
         except KeyboardInterrupt:
-            reporter.note(f"interrupted; everything finished is kept. To go on: {_command(folder)}")
+            reporter.tell(f"interrupted; everything finished is kept. To go on: {_command(folder)}")
             raise typer.Exit(EXIT_INTERRUPTED) from None
-    _report(folder)
+    _report(folder, as_json)
     if outcome.failed:
         stderr().print(f"{outcome.failed} of {outcome.ok + outcome.failed} cells failed; {folder} says why")
         raise typer.Exit(EXIT_CELLS_FAILED)
+    return None
 
 
 def _first_line(request: Request) -> str:
@@ -146,48 +148,44 @@ def _command(folder: Path) -> str:
     return shlex.join(["ttft-bench", *words])
 
 
-def _report(folder: Path) -> None:
+def _report(folder: Path, as_json: bool) -> None:
     from ttft_bench.registry import FALSIFIERS, files
     from ttft_bench.report import build_report
 
     report = build_report(folder, falsifiers=files(FALSIFIERS))
-    console = stdout()
-    console.print(report.table)
-    console.print(report.summary)
-    for line in report.notes:
-        console.print(line)
-    stderr().print("\n".join(f"wrote {path}" for path in report.paths))
-
-
-def _show_plan(request: Request) -> None:
-    from ttft_bench.sweep.estimate import estimate_seconds
-    from ttft_bench.sweep.run import plan_run
-    from ttft_bench.sweep.variants import requests
-
-    console = stdout()
-    with ConsoleReporter() as reporter:
-        found = [(label, one, plan_run(one, reporter)) for label, one in requests(request)]
-        estimates = [estimate_seconds(plan, one) for _, one, plan in found]
-    for label, _, plan in found:
-        _show_jobs(f"{label}: " if label else "", plan)
-    plans = [plan for _, _, plan in found]
-    cells = sum(len(plan.cells) for plan in plans)
-    done = sum(cell.cell_id in plan.done for plan in plans for cell in plan.cells)
-    prompts = max(plan.n_prompts for plan in plans)
-    console.print(f"{prompts} prompts, {cells} cells, {done} done, {cells - done} to go")
-    known = [seconds for seconds in estimates if seconds is not None]
-    if len(known) < len(estimates):
-        console.print("time: unknown until the model is here")
+    if as_json:
+        print_json(report.to_json())
     else:
-        console.print(f"time: about {sum(known) / 60:.1f} min of finetuning at most, on this machine")
-    console.print(f"into {request.folder}")
+        console = stdout()
+        console.print(report.table)
+        console.print(report.summary)
+        for line in report.notes:
+            console.print(line)
+    for path in report.paths:
+        note(f"wrote {path}")
 
 
-def _show_jobs(prefix: str, plan: Plan) -> None:
+def _show_plan(request: Request, as_json: bool) -> None:
+    from ttft_bench.sweep.preview import preview
+
+    with ConsoleReporter() as reporter:
+        found = preview(request, reporter)
+    if as_json:
+        return print_json(found.to_json())
     console = stdout()
-    for job in plan.jobs:
+    for job in found.jobs:
         budgets, reuse = ",".join(map(str, job.budgets)), ",".join(map(str, job.reuse))
-        cells = sum(cell.job == job for cell in plan.cells)
         kind = "control" if job.control else "strategy"
         source = job.distribution or "the untouched model"
-        console.print(f"{prefix}{kind} {job.label} ({source}): budgets {budgets}; reuse {reuse}; {cells} cells")
+        prefix = f"{job.variant}: " if job.variant else ""
+        told = f"{prefix}{kind} {job.strategy} ({source}): budgets {budgets}; reuse {reuse}; {job.cells} cells"
+        console.print(told, soft_wrap=True)
+    counts = f"{found.cells} cells, {found.done} done, {found.to_go} to go"
+    console.print(f"{found.prompts} prompts, {counts}", soft_wrap=True)
+    if found.finetune_s is None:
+        console.print("time: unknown until the model is here", soft_wrap=True)
+    else:
+        told = f"time: about {found.finetune_s / 60:.1f} min of finetuning at most, on this machine"
+        console.print(told, soft_wrap=True)
+    console.print(f"into {found.folder}", soft_wrap=True)
+    return None

@@ -37,10 +37,9 @@ def verify(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object instead of a table."),
 ) -> None:
     """Check 0 <= f - f* <= gap on real pools, and whole steps against the best ones; exits 1 where it fails."""
-    import json
     from dataclasses import asdict
 
-    from ttft_bench.cli.console import note, progress_bar, stdout
+    from ttft_bench.cli.console import note, print_json, progress_bar, stdout
     from ttft_bench.cli.options import parse_numbers
     from ttft_bench.errors import EXIT_CELLS_FAILED
     from ttft_bench.registry import parse_specs
@@ -86,7 +85,7 @@ def verify(
             "rows": [asdict(row) for row in rows],
             "traces": [asdict(trace) for trace in traces],
         }
-        typer.echo(json.dumps(payload, indent=2))
+        print_json(payload)
     else:
         console = stdout()
         console.print(_table(summaries, reference))
