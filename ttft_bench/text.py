@@ -1,4 +1,4 @@
-"""Make text that came from a corpus or a plug-in harmless before a terminal shows it."""
+"""Text for a terminal: what came from a corpus or a plug-in made harmless, and sizes in words."""
 
 from __future__ import annotations
 
@@ -28,4 +28,13 @@ def printable(text: str, limit: int | None = None) -> str:
     return shown
 
 
-__all__ = ["printable"]
+def size(n_bytes: float) -> str:
+    """Bytes in the unit that suits them: ``0 B``, ``1.4 MiB``, ``12 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1024:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" or n_bytes >= 10 else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:,.1f} TiB"
+
+
+__all__ = ["printable", "size"]

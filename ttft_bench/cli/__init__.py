@@ -12,6 +12,7 @@ import typer
 import ttft_bench.cli.adapt as adapt_command
 import ttft_bench.cli.align as align_command
 import ttft_bench.cli.assets as assets_command
+import ttft_bench.cli.cache as cache_command
 import ttft_bench.cli.check as check_command
 import ttft_bench.cli.compare as compare_command
 import ttft_bench.cli.corpus as corpus_command
@@ -54,6 +55,7 @@ app.command("strategies")(strategies_command.strategies)
 app.command("suites")(suites_command.suites)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")
+app.add_typer(cache_command.app, name="cache")
 
 
 def _show_version(value: bool) -> None:

@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ttft_bench.cli import complete
 from ttft_bench.cli.console import print_json, stdout
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_INTERRUPTED
 
 
 def align(
-    run: Annotated[Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False, autocompletion=complete.run)
+    ],
     picks: Annotated[
         Path | None,
         typer.Option("--picks", help="Folder of its picks, with the texts; the run's own if it selected itself."),

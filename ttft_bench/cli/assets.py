@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ttft_bench.cli import complete
 from ttft_bench.cli.console import WARNING, note, print_json, stdout
 from ttft_bench.errors import DataError
 
@@ -46,7 +47,10 @@ def list_assets(as_json: _Json = False) -> None:
 
 @app.command("fetch")
 def fetch_assets(
-    names: Annotated[list[str], typer.Argument(help="Names from `assets list`, or `all`.", metavar="NAME...")],
+    names: Annotated[
+        list[str],
+        typer.Argument(help="Names from `assets list`, or `all`.", metavar="NAME...", autocompletion=complete.asset),
+    ],
 ) -> None:
     """Bring assets into the cache: download, check the hash, extract or convert. Prints their folders."""
     from ttft_bench import assets
@@ -56,7 +60,11 @@ def fetch_assets(
 
 
 @app.command("path")
-def show_path(name: Annotated[str, typer.Argument(help="Name from `assets list`.", metavar="NAME")]) -> None:
+def show_path(
+    name: Annotated[
+        str, typer.Argument(help="Name from `assets list`.", metavar="NAME", autocompletion=complete.asset)
+    ],
+) -> None:
     """Print the folder of a fetched asset."""
     from ttft_bench import assets
 
@@ -67,7 +75,9 @@ def show_path(name: Annotated[str, typer.Argument(help="Name from `assets list`.
 def verify_assets(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names from `assets list`; all if none is given.", metavar="[NAME]..."),
+        typer.Argument(
+            help="Names from `assets list`; all if none is given.", metavar="[NAME]...", autocompletion=complete.asset
+        ),
     ] = None,
     as_json: _Json = False,
 ) -> None:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ttft_bench.cli import complete
+
 if TYPE_CHECKING:
     from ttft_bench.checks.isolated import Checked
 
 
 def check(
-    name: str = typer.Argument(help='Name or spec of an installed strategy, e.g. "sift[lam=1]", or all.'),
+    name: str = typer.Argument(
+        help='Name or spec of an installed strategy, e.g. "sift[lam=1]", or all.', autocompletion=complete.strategy
+    ),
     timeout: float = typer.Option(
         60.0, "--timeout", min=0.1, help="Seconds one check may take; starting and importing may take 120 more."
     ),

@@ -7,12 +7,17 @@ from typing import Annotated
 
 import typer
 
+from ttft_bench.cli import complete
 from ttft_bench.cli.console import print_json
 
 
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="Folder of the run before.", show_default=False)],
-    run_b: Annotated[Path, typer.Argument(help="Folder of the run after.", show_default=False)],
+    run_a: Annotated[
+        Path, typer.Argument(help="Folder of the run before.", show_default=False, autocompletion=complete.run)
+    ],
+    run_b: Annotated[
+        Path, typer.Argument(help="Folder of the run after.", show_default=False, autocompletion=complete.run)
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
 ) -> None:
     """Say which settings of two runs differ, and how quality and time changed, prompt by prompt."""

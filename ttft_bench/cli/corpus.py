@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ttft_bench.cli import complete
 from ttft_bench.cli.console import note, print_json, stdout
 from ttft_bench.cli.corpus_leaks import leaks
 from ttft_bench.cli.corpus_parts import (
@@ -145,7 +146,7 @@ def info(
 @app.command("search")
 def search(
     text: Annotated[str, typer.Argument(help="What to look for.")],
-    corpus: Annotated[str, typer.Option(help=SOURCE_HELP)] = "minipile",
+    corpus: Annotated[str, typer.Option(help=SOURCE_HELP, autocompletion=complete.corpus)] = "minipile",
     k: Annotated[int, typer.Option("-k", min=1, help="How many documents to show.")] = 5,
     embedder: Embedder = "all-minilm-l6-v2",
     subsets: Subsets = None,

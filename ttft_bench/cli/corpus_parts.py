@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ttft_bench.cli import complete
 from ttft_bench.cli.console import note
 
 if TYPE_CHECKING:
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 
 SOURCE_HELP = "A built-in corpus, a JSONL or Parquet file, a folder of text files, or pile[:PATH or hub id]."
 
-Source = Annotated[str, typer.Argument(help=SOURCE_HELP, show_default=True)]
-Embedder = Annotated[str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.")]
-Device = Annotated[str, typer.Option(help="Where the embedder runs: cpu, cuda, mps.")]
+Source = Annotated[str, typer.Argument(help=SOURCE_HELP, show_default=True, autocompletion=complete.corpus)]
+Embedder = Annotated[
+    str, typer.Option(help="Asset, local folder or hub id of a sentence embedder.", autocompletion=complete.embedder)
+]
+Device = Annotated[
+    str,
+    typer.Option(help="Where the embedder runs: cpu, cuda, mps.", autocompletion=complete.words("cpu", "cuda", "mps")),
+]
 Subsets = Annotated[str | None, typer.Option(help="Only these subsets, separated by commas.")]
 PerSubset = Annotated[int | None, typer.Option(min=1, help="Training documents kept per subset.")]
 PromptsPerSubset = Annotated[int | None, typer.Option(min=1, help="Prompts held out per subset.")]

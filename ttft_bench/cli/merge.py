@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ttft_bench.cli import complete
+
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; of conflicting cells the first one's are kept.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders; of conflicting cells the first one's are kept.", autocompletion=complete.run),
+    ],
     output: Annotated[Path, typer.Option("--output", help="New run folder.", show_default=False)],
     compress: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""Parsing of list-like flags, and the suite a command works on once flags have had their say."""
+"""The flags that commands share, and the suite a command works on once flags have had their say."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ttft_bench.cli import complete
+from ttft_bench.cli.parsing import parse_names, parse_numbers, parse_rates, parse_seconds
 from ttft_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +18,13 @@ if TYPE_CHECKING:
 
 Strategies = Annotated[
     str | None,
-    typer.Option("--strategies", help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".'),
+    typer.Option(
+        "--strategies",
+        help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".',
+        autocompletion=complete.strategies,
+    ),
 ]
-SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.")]
+SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.", autocompletion=complete.suite)]
 Variants = Annotated[
     str | None, typer.Option("--variants", help="Only these variants of a suite that has several, e.g. k50,k200.")
 ]
@@ -26,7 +32,9 @@ Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML)
 Corpus = Annotated[
     str | None,
     typer.Option(
-        "--corpus", help="Corpus name, a JSONL, Parquet or text file or a folder of them, or pile[:PATH or hub id]."
+        "--corpus",
+        help="Corpus name, a JSONL, Parquet or text file or a folder of them, or pile[:PATH or hub id].",
+        autocompletion=complete.corpus,
     ),
 ]
 Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
@@ -38,47 +46,91 @@ Budgets = Annotated[str | None, typer.Option("--budgets", help="Picks per prompt
 ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
 Grouping = Annotated[
     str | None,
-    typer.Option("--reuse-grouping", help="runs (keep the order), global (equal items together), or both."),
+    typer.Option(
+        "--reuse-grouping",
+        help="runs (keep the order), global (equal items together), or both.",
+        autocompletion=complete.words("runs", "global"),
+    ),
 ]
 ReuseMode = Annotated[
     str | None,
     typer.Option(
-        "--reuse-mode", help="What sharing a gradient means: cached, skip, scale-lr, weighted-loss; or a list."
+        "--reuse-mode",
+        help="What sharing a gradient means: cached, skip, scale-lr, weighted-loss; or a list.",
+        autocompletion=complete.words("cached", "skip", "scale-lr", "weighted-loss"),
     ),
 ]
 Arms = Annotated[
     str | None,
-    typer.Option("--arms", help="What picks are for: finetune, none, in-context, in-context+finetune; or a list."),
+    typer.Option(
+        "--arms",
+        help="What picks are for: finetune, none, in-context, in-context+finetune; or a list.",
+        autocompletion=complete.words("finetune", "none", "in-context", "in-context+finetune"),
+    ),
 ]
 LearningRate = Annotated[str | None, typer.Option("--lr", help="Learning rate, or a list to compare, e.g. 1e-5,5e-5.")]
 Trainable = Annotated[
     str | None,
-    typer.Option("--trainable", help="Weights to train: full, lora[r=8,alpha=16], last[k=1] or bias+norm."),
+    typer.Option(
+        "--trainable",
+        help="Weights to train: full, lora[r=8,alpha=16], last[k=1] or bias+norm.",
+        autocompletion=complete.words("full", "lora", "last", "bias+norm"),
+    ),
 ]
 OptimizerName = Annotated[
-    str | None, typer.Option("--optimizer", help="adam, adamw[weight_decay=0.01] or sgd[momentum=0.0].")
+    str | None,
+    typer.Option(
+        "--optimizer",
+        help="adam, adamw[weight_decay=0.01] or sgd[momentum=0.0].",
+        autocompletion=complete.words("adam", "adamw", "sgd"),
+    ),
 ]
 Clip = Annotated[float | None, typer.Option("--clip", help="Largest norm of a gradient. [no clipping]")]
 BatchSize = Annotated[int | None, typer.Option("--batch", help="Picks that one step trains on.")]
 Long = Annotated[
-    str | None, typer.Option("--long", help="Documents beyond --max-tokens: truncate, or one step per chunk.")
+    str | None,
+    typer.Option(
+        "--long",
+        help="Documents beyond --max-tokens: truncate, or one step per chunk.",
+        autocompletion=complete.words("truncate", "chunk"),
+    ),
 ]
 Backend = Annotated[
     str,
-    typer.Option("--backend", help="auto (compiled on CUDA, eager elsewhere), eager or compiled."),
+    typer.Option(
+        "--backend",
+        help="auto (compiled on CUDA, eager elsewhere), eager or compiled.",
+        autocompletion=complete.words("auto", "eager", "compiled"),
+    ),
 ]
 Lanes = Annotated[
     int, typer.Option("--lanes", min=1, help="Prompts at once on the device: faster sweeps, but no true latencies.")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="Language model: asset name, local folder or hub id.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Language model: asset name, local folder or hub id.",
+        autocompletion=complete.model,
+    ),
+]
 EmbedderName = Annotated[
     str | None,
-    typer.Option("--embedder", help="Embedding model: asset, local folder or hub id, hashed-words, shuffled[NAME]."),
+    typer.Option(
+        "--embedder",
+        help="Embedding model: asset, local folder or hub id, hashed-words, shuffled[NAME].",
+        autocompletion=complete.embedder,
+    ),
 ]
 PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
 PoolSource = Annotated[
-    str | None, typer.Option("--pool-source", help="Where candidates come from: embedding, random or bm25.")
+    str | None,
+    typer.Option(
+        "--pool-source",
+        help="Where candidates come from: embedding, random or bm25.",
+        autocompletion=complete.words("embedding", "random", "bm25"),
+    ),
 ]
 ExcludeNearDuplicates = Annotated[
     bool | None,
@@ -91,7 +143,11 @@ ExcludeNearDuplicates = Annotated[
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
 Protocol = Annotated[
     str | None,
-    typer.Option("--bpb-protocol", help="window, document, or prefix (find by the first half, score the second)."),
+    typer.Option(
+        "--bpb-protocol",
+        help="window, document, or prefix (find by the first half, score the second).",
+        autocompletion=complete.words("window", "document", "prefix"),
+    ),
 ]
 SelectTimeout = Annotated[
     float | None,
@@ -107,11 +163,6 @@ Output = Annotated[
         help="Run folder; the same folder again goes on with the run. [reports/DATE_SUITE]",
     ),
 ]
-
-
-#: A range of flags longer than this is a slip of the finger.
-_LONGEST_RANGE = 1000
-
 Falsifiers = Annotated[
     Path | None, typer.Option("--falsifiers", help="TOML file of falsifiers; all installed ones by default.")
 ]
@@ -121,65 +172,6 @@ AcrossDevices = Annotated[
         "--across-devices", help="Compare qualities across devices, backends and lanes; times only on the usual one."
     ),
 ]
-
-
-def parse_numbers(text: str, what: str) -> tuple[int, ...]:
-    """Read ``1,5,10-20`` as ascending whole numbers of at least 1.
-
-    Raises:
-        UsageError: naming the part that is not one.
-    """
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(f"{what} {part.strip()!r} is not a whole number of at least 1, or a range such as 10-20")
-        low, high = int(first), int(last or first)
-        if low < 1 or high < low:
-            raise UsageError(f"{what} {part.strip()!r} must be at least 1" + (" and ascending" if dash else ""))
-        if high - low > _LONGEST_RANGE:
-            raise UsageError(f"{what} {part.strip()!r} is a range of more than {_LONGEST_RANGE} numbers: name fewer")
-        numbers.update(range(low, high + 1))
-    return tuple(sorted(numbers))
-
-
-def parse_rates(text: str) -> float | tuple[float, ...]:
-    """Read ``1e-5,5e-5`` as learning rates; one alone is a number.
-
-    Raises:
-        UsageError: naming the part that is no number.
-    """
-    rates = []
-    for part in text.split(","):
-        try:
-            rates.append(float(part))
-        except ValueError:
-            raise UsageError(f"learning rate {part.strip()!r} is not a number") from None
-    return rates[0] if len(rates) == 1 else tuple(rates)
-
-
-def parse_seconds(text: str | None, what: str) -> tuple[float, ...] | None:
-    """Parse ``1.75,2.00`` into seconds, ascending; None for nothing.
-
-    Raises:
-        UsageError: a part is no number above 0.
-    """
-    if text is None:
-        return None
-    try:
-        found = tuple(sorted(float(part) for part in text.split(",") if part.strip()))
-    except ValueError as error:
-        raise UsageError(f"{what} must be seconds such as 1.75,2.00, got {text!r}") from error
-    if not found or not all(0 < time < float("inf") for time in found):
-        raise UsageError(f"{what} must be seconds above 0 such as 1.75,2.00, got {text!r}")
-    return found
-
-
-def parse_names(text: str | None) -> tuple[str, ...] | None:
-    """Split a comma-separated list of names; None stays None."""
-    if text is None:
-        return None
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _one_or_more(text: str | None) -> str | tuple[str, ...] | None:
@@ -333,4 +325,12 @@ def default_output(name: str) -> Path:
     return next(path for path in candidates if not (path / MANIFEST).exists() or has_journal(path / DOCUMENTS))
 
 
-__all__ = ["default_output", "find_falsifiers", "parse_names", "parse_numbers", "parse_rates", "resolve_suite"]
+__all__ = [
+    "default_output",
+    "find_falsifiers",
+    "parse_names",
+    "parse_numbers",
+    "parse_rates",
+    "parse_seconds",
+    "resolve_suite",
+]

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ttft_bench.cli import options
+from ttft_bench.cli import complete, options
 from ttft_bench.cli.console import note, print_json, stdout
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(help="Folder that a sweep wrote.", show_default=False, autocompletion=complete.run)
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of the table.")] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser afterwards.")] = False,
     falsifiers: options.Falsifiers = None,

@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from ttft_bench.cli import options
+from ttft_bench.cli import complete, options
 from ttft_bench.cli.console import print_json
 
 
 def statistics(
-    run: Annotated[Path, typer.Argument(help="Folder that a sweep or a merge wrote.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder that a sweep or a merge wrote.", show_default=False, autocompletion=complete.run),
+    ],
     reference: Annotated[
         str | None,
         typer.Option("--reference", help="Strategy that others are compared with; the plan's first by default."),

@@ -6,10 +6,17 @@ from typing import Annotated
 
 import typer
 
+from ttft_bench.cli import complete
+
 
 def suites(
     name: Annotated[
-        str | None, typer.Argument(help="One suite, or a suite file (TOML), in full.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="One suite, or a suite file (TOML), in full.",
+            show_default=False,
+            autocompletion=complete.suite_or_file,
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of benchmarks/README.md.")] = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ttft_bench.cli import options
+from ttft_bench.cli import complete, options
 from ttft_bench.cli.console import note, print_json, stderr, stdout
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
@@ -46,14 +46,29 @@ def sweep(
     batch: options.BatchSize = None,
     long: options.Long = None,
     protocol: options.Protocol = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:1 or mps.",
+            autocompletion=complete.words("auto", "cpu", "cuda", "mps"),
+        ),
+    ] = "auto",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.")
+        str | None,
+        typer.Option(
+            "--precision",
+            help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.",
+            autocompletion=complete.words("auto", "fp32", "tf32", "bf16"),
+        ),
     ] = None,
     backend: options.Backend = "auto",
     lanes: options.Lanes = 1,
     picks: Annotated[
-        Path | None, typer.Option("--picks", help="Finetune from the picks in this folder; select nothing.")
+        Path | None,
+        typer.Option(
+            "--picks", help="Finetune from the picks in this folder; select nothing.", autocompletion=complete.run
+        ),
     ] = None,
     select_timeout: options.SelectTimeout = None,
     output: options.Output = None,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ttft_bench.cli import complete
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,9 +21,14 @@ Figures = Annotated[Path | None, typer.Option("--figures", help="Draw both figur
 
 def verify(
     strategies: str = typer.Option(
-        "hullft", "--strategies", help='Strategies that certify their objective, e.g. "hullft[cap=3]".'
+        "hullft",
+        "--strategies",
+        help='Strategies that certify their objective, e.g. "hullft[cap=3]".',
+        autocompletion=complete.strategies,
     ),
-    suite: str = typer.Option("quick", "--suite", help="Name of a suite, or path of a suite file."),
+    suite: str = typer.Option(
+        "quick", "--suite", help="Name of a suite, or path of a suite file.", autocompletion=complete.suite_or_file
+    ),
     budgets: str = typer.Option("1,2,5,10,20,50", "--budgets", help="Budgets, e.g. 1,5,10-20."),
     limit: int | None = typer.Option(None, "--limit", min=1, help="Prompts per subset."),
     reference: str = typer.Option("exact-qp", "--reference", help="Strategy that finds the optimum."),
