@@ -16,6 +16,7 @@ import ttft_bench.cli.cache as cache_command
 import ttft_bench.cli.check as check_command
 import ttft_bench.cli.compare as compare_command
 import ttft_bench.cli.corpus as corpus_command
+import ttft_bench.cli.doctor as doctor_command
 import ttft_bench.cli.merge as merge_command
 import ttft_bench.cli.report as report_command
 import ttft_bench.cli.schema as schema_command
@@ -53,6 +54,7 @@ app.command("check")(check_command.check)
 app.command("schema")(schema_command.schema)
 app.command("strategies")(strategies_command.strategies)
 app.command("suites")(suites_command.suites)
+app.command("doctor")(doctor_command.doctor)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")
 app.add_typer(cache_command.app, name="cache")

@@ -18,6 +18,7 @@ from ttft_bench.registry.installed import (
     ASSETS,
     CORPORA,
     FALSIFIERS,
+    GROUPS,
     SELECTORS,
     SUITES,
     Entry,
@@ -149,15 +150,21 @@ def list_selectors(timeout_s: float = 20.0) -> list[Row]:
     The imports happen in a child process: a plug-in that fails, exits, crashes or takes longer than
     ``timeout_s`` seconds is a row that says so.
     """
+    return list_group(SELECTORS, timeout_s)
+
+
+def list_group(group: str, timeout_s: float = 20.0) -> list[Row]:
+    """List everything installed in any group, like :func:`list_selectors`; what only strategies have stays empty."""
     from ttft_bench.registry.listing import probe_rows
 
-    return probe_rows(entries(SELECTORS), timeout_s)
+    return probe_rows(entries(group), timeout_s)
 
 
 __all__ = [
     "ASSETS",
     "CORPORA",
     "FALSIFIERS",
+    "GROUPS",
     "SELECTORS",
     "SUITES",
     "Entry",
@@ -170,6 +177,8 @@ __all__ = [
     "entries",
     "entry",
     "files",
+    "kind_of",
+    "list_group",
     "list_selectors",
     "load",
     "load_selector",

@@ -21,6 +21,8 @@ FALSIFIERS = "ttft_bench.falsifiers"
 
 #: What a user calls a member of each group.
 _KIND = {SELECTORS: "strategy", CORPORA: "corpus", SUITES: "suite", ASSETS: "asset", FALSIFIERS: "falsifiers"}
+#: All groups that a plug-in can be in.
+GROUPS = tuple(_KIND)
 _BUILT_IN = "ttft-bench"
 
 

@@ -1,20 +1,18 @@
 """The child process that imports plug-ins for a listing: ``python -m ttft_bench.registry.probe``.
 
-Reads one JSON job from stdin, ``{"path": [...], "entries": [{...}, ...]}``, and answers each entry in order
-with one JSON line, flushed, on what was stdout at the start. Whatever plug-ins print goes to stderr.
+It answers each entry point with what a row of the listing says of it (:mod:`ttft_bench.registry.children`).
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
-import sys
-from typing import Any, TextIO
+from typing import Any
+
+from ttft_bench.registry.children import serve
 
 
 def describe(item: dict[str, str]) -> dict[str, Any]:
-    """Import one entry point and describe the selector class behind it, or why there is none."""
+    """Import one entry point and describe what is behind it, a selector class in full, or why there is nothing."""
     from ttft_bench import registry
     from ttft_bench.registry import installed
     from ttft_bench.selector import format_value
@@ -22,6 +20,9 @@ def describe(item: dict[str, str]) -> dict[str, Any]:
     entry = installed.Entry(**item)
     try:
         found = importlib.metadata.EntryPoint(entry.name, entry.value, entry.group).load()
+        if entry.group != installed.SELECTORS:
+            summary = (getattr(found, "__doc__", "") or "").strip() if callable(found) else ""
+            return {"status": "ok", "summary": summary.partition("\n")[0]}
         fault = registry.selector_class_fault(found)
         if fault:
             return {"status": "broken", "cause": f"it {fault}", "remedy": "tell its author"}
@@ -44,23 +45,9 @@ def describe(item: dict[str, str]) -> dict[str, Any]:
         return {"status": status, "cause": cause, "remedy": remedy}
 
 
-def _claim_stdout() -> TextIO:
-    """Keep stdout for the protocol: everybody else's file descriptor 1 becomes stderr."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
-
-
 def main() -> None:
     """Answer the job on stdin."""
-    answers = _claim_stdout()
-    job = json.loads(sys.stdin.buffer.read())
-    sys.path[:] = job["path"]
-    for item in job["entries"]:
-        answers.write(json.dumps(describe(item)) + "\n")
-        answers.flush()
-    answers.close()
-    os._exit(0)  # what a plug-in started (threads, exit handlers) may not hold the listing up
+    serve(describe)
 
 
 if __name__ == "__main__":
