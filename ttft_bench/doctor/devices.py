@@ -64,9 +64,8 @@ def _memory() -> Iterator[Finding]:
 def _accelerators(answer: dict[str, Any] | str) -> Iterator[Finding]:
     failure = _failure(answer)
     if failure or isinstance(answer, str):
-        yield Finding(
-            SECTION, "accelerators", "problem", failure, "see what is said of torch above, or use --device cpu"
-        )
+        remedy = "see what is said of torch above, or use --device cpu"
+        yield Finding(SECTION, "accelerators", "problem", failure, remedy)
         return
     for facts in answer["devices"]:
         name = f"{facts['device']} {facts['name']}".strip()
@@ -80,7 +79,12 @@ def _accelerators(answer: dict[str, Any] | str) -> Iterator[Finding]:
             yield Finding(SECTION, name, detail=told, data=facts)
         else:
             yield Finding(
-                SECTION, name, "problem", f"a matrix product came out wrong; {told}", "do not trust it", facts
+                SECTION,
+                name,
+                "problem",
+                f"a matrix product came out wrong; {told}",
+                "use another with --device, and update driver and torch",
+                facts,
             )
     if not answer["devices"]:
         yield _no_accelerator(answer["cuda_build"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, requires, version
-from importlib.util import find_spec
+from typing import Any
 
 from ttft_bench.doctor.finding import Finding
 from ttft_bench.registry.children import ask_each
@@ -41,14 +43,19 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding(SECTION, "ttft-bench", detail=own, data={"version": own})
     required, optional = _sorted(wanted)
-    broken = _failures([name for name in required if name in _MODULES])
-    for name, requirement in required.items():
-        yield _library(name, requirement, broken.get(name, ""))
+    # torch first: where it is broken, so is what is built on it.
+    ordered = {name: required[name] for name in sorted(required, key=lambda name: (name != "torch", name))}
+    broken = _failures([name for name in ordered if name in _MODULES])
+    for name, requirement in ordered.items():
+        finding = _library(name, requirement, broken.get(name, ""))
+        if finding.status == "problem" and name in broken and name != "torch" and "torch" in broken:
+            finding = replace(finding, remedy="mend torch first, and look again")
+        yield finding
     for extra, names in optional.items():
         missing = [name for name in names if _version(name) is None]
         told = f'not installed: {", ".join(missing)} (pip install "ttft-bench[{extra}]")' if missing else "installed"
         yield Finding(SECTION, f"extra {extra}", detail=told, data={"missing": missing})
-    if find_spec("pip") is None:
+    if PathFinder.find_spec("pip") is None:  # as in ttft_bench.assets.pip, which needs it
         told = "not installed: assets cannot be downloaded"
         yield Finding(SECTION, "pip", "warning", told, "python -m ensurepip")
 
@@ -62,7 +69,8 @@ def _sorted(lines: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", marker)
         if extra is None:
-            required[name] = requirement
+            if _applies(line):
+                required[name] = requirement
         elif extra[1] != "dev":
             optional.setdefault(extra[1], []).append(name)
     return required, optional
@@ -77,7 +85,7 @@ def _library(name: str, requirement: str, failure: str) -> Finding:
         told = f"{found}, where {requirement} is needed"
         return Finding(SECTION, name, "problem", told, f'pip install "{requirement}"', data)
     if failure:
-        remedy = f"pip install --force-reinstall --no-deps {name}=={found}"
+        remedy = f"install it again, from where it came: pip install --force-reinstall --no-deps {name}=={found}"
         return Finding(SECTION, name, "problem", f"{found} cannot be imported: {failure}", remedy, data)
     return Finding(SECTION, name, detail=found, data=data)
 
@@ -98,12 +106,23 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _applies(line: str) -> bool:
+    """Whether a requirement is one of this platform and Python."""
+    parsed = _parsed(line)
+    return parsed is None or parsed.marker is None or bool(parsed.marker.evaluate({"extra": ""}))
+
+
 def _fits(requirement: str, found: str) -> bool:
+    parsed = _parsed(requirement)
+    return parsed is None or bool(parsed.specifier.contains(found, prereleases=True))
+
+
+def _parsed(line: str) -> Any:
     try:
         from packaging.requirements import Requirement
     except ImportError:  # it comes with the libraries, and one of those may be what is missing
-        return True
-    return Requirement(requirement).specifier.contains(found, prereleases=True)
+        return None
+    return Requirement(line)
 
 
 __all__ = ["examine"]

@@ -42,7 +42,7 @@ def _accelerators() -> dict[str, Any]:
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             device = torch.device("cuda", index)
-            facts = {"device": f"cuda:{index}", "name": torch.cuda.get_device_name(device)}
+            facts: dict[str, Any] = {"device": f"cuda:{index}", "name": torch.cuda.get_device_name(device)}
             try:
                 with torch.cuda.device(device):
                     free, total = torch.cuda.mem_get_info(device)
