@@ -7,7 +7,7 @@ KERNELS := $(VENV)/.kernels
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test lint bench report clean
+.PHONY: help install demo test lint docs bench report clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP) ## Write the pages of docs/ that are made from the code
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP) ## Check Frank-Wolfe against exact solutions on real pools, with times
 	$(BIN)/ttft-bench verify --strategies hullft

@@ -49,14 +49,20 @@ def list_assets(as_json: _Json = False) -> None:
 def fetch_assets(
     names: Annotated[
         list[str],
-        typer.Argument(help="Names from `assets list`, or `all`.", metavar="NAME...", autocompletion=complete.asset),
+        typer.Argument(help="Names from `assets list`, or `all`.", metavar="NAME", autocompletion=complete.asset),
     ],
+    as_json: _Json = False,
 ) -> None:
     """Bring assets into the cache: download, check the hash, extract or convert. Prints their folders."""
     from ttft_bench import assets
 
+    fetched = []
     for name in _expand(names):
-        typer.echo(assets.fetch(name, note, thorough=True))
+        fetched.append({"name": name, "path": str(assets.fetch(name, note, thorough=True))})
+        if not as_json:
+            typer.echo(fetched[-1]["path"])
+    if as_json:
+        print_json(fetched)
 
 
 @app.command("path")
@@ -76,7 +82,7 @@ def verify_assets(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names from `assets list`; all if none is given.", metavar="[NAME]...", autocompletion=complete.asset
+            help="Names from `assets list`; all if none is given.", metavar="NAME", autocompletion=complete.asset
         ),
     ] = None,
     as_json: _Json = False,

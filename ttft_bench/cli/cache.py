@@ -66,7 +66,7 @@ def info(as_json: _Json = False) -> None:
 def clear(
     kinds: Annotated[
         list[str],
-        typer.Argument(help="Kinds of `cache info`, or `all`.", metavar="KIND...", autocompletion=complete.cache_kinds),
+        typer.Argument(help="Kinds of `cache info`, or `all`.", metavar="KIND", autocompletion=complete.cache_kinds),
     ],
     older_than: Annotated[
         float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what was written longer ago.")
