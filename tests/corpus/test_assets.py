@@ -15,6 +15,7 @@ import pytest
 from ttft_bench import assets
 from ttft_bench.assets import offers, store
 from ttft_bench.assets import pip as pip_module
+from ttft_bench.cache import contents
 from ttft_bench.errors import AssetError, DuplicateNameError, StorageError, UsageError
 
 MEMBERS = {
@@ -80,6 +81,8 @@ def test_fetch_extracts_the_members_once(index: Path, monkeypatch: pytest.Monkey
     assert assets.fetch("toy") == assets.path("toy") == folder
     assert assets.verify("toy").state == "ok"
     assert len(calls) == 1
+    kept = contents(assets.cache_dir())[0]
+    assert [entry.path for entry in kept.entries] == [folder.parents[1]] and kept.foreign == ()
 
 
 def test_unknown_name_offers_the_nearest() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from fake_embedder import HashingEmbedder
 from pile_shards import SUBSETS, lines, records, write_pile
+from ttft_bench.cache import contents
 from ttft_bench.corpus import pile, vectors
 from ttft_bench.corpus.documents import Corpus, normalised
 from ttft_bench.corpus.leaks import find_leaks
@@ -87,6 +88,8 @@ def test_without_a_test_file_documents_are_held_out_by_their_hash(
     file = tmp_path / "one.jsonl"
     file.write_bytes(lines(records(5, 200)))
     train, prompts = texts(load_corpus(f"pile:{file}"))
+    (kept,) = [holding for holding in contents(tmp_path / "cache") if holding.entries]
+    assert (kept.kind.name, kept.foreign, len(kept.entries)) == ("corpora", (), 1)
     assert len(train) + len(prompts) == 200 and 8 <= len(prompts) <= 40 and not set(train) & set(prompts)
     other = tmp_path / "other.jsonl"
     other.write_bytes(lines(records(5, 200)[::-1]))

@@ -12,8 +12,8 @@ from them). Removing keeps four promises:
 
 from __future__ import annotations
 
-from ttft_bench.cache.clear import Outcome, choose, clear
-from ttft_bench.cache.contents import Entry, Holding, contents
+from ttft_bench.cache.inventory import Entry, Holding, contents
 from ttft_bench.cache.kinds import KINDS, Kind
+from ttft_bench.cache.removal import Outcome, choose, clear
 
 __all__ = ["KINDS", "Entry", "Holding", "Kind", "Outcome", "choose", "clear", "contents"]

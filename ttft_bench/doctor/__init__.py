@@ -6,7 +6,7 @@ that is missing, broken or stuck is a finding; a check that fails is one too.
 
 from __future__ import annotations
 
-from ttft_bench.doctor.diagnose import diagnose
 from ttft_bench.doctor.finding import Finding
+from ttft_bench.doctor.sections import diagnose
 
 __all__ = ["Finding", "diagnose"]

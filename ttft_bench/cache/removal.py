@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttft_bench.cache.contents import LOCK, Entry, Holding, contents
+from ttft_bench.cache.inventory import LOCK, Entry, Holding, contents
 from ttft_bench.cache.kinds import KINDS
 from ttft_bench.errors import UsageError
 from ttft_bench.files import storage_errors
