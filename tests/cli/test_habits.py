@@ -15,6 +15,7 @@ import pytest
 from documented import assert_documented
 from ttft_bench.cli import console, everywhere
 from ttft_bench.cli.console import Level, note, print_json, progress_bar, set_level, tell
+from ttft_bench.cli.tables import show_table
 
 MAIN = [sys.executable, "-m", "ttft_bench"]
 
@@ -239,3 +240,33 @@ def test_the_json_of_listings_is_as_described(invoke):
         assert result.code == 0, command
         name = " ".join(command) if command[0] == "assets" else command[0]
         assert_documented(name, json.loads(result.out))
+
+
+def _wide_table():
+    from rich.table import Table
+
+    table = Table(box=None, caption="a caption")
+    for title in ("name", "95 %\ninterval", "what it is"):
+        table.add_column(title, overflow="fold")
+    table.add_row("a-name-of-some-length", "1.00–2.00", "words " * 60)
+    table.add_row("another-name", "", "few")
+    return table
+
+
+def test_a_row_is_one_line_where_it_is_searched(capsys):
+    show_table(_wide_table())
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if "a-name-of-some-length" in line and line.count("words") == 60]) == 1
+
+
+def test_a_narrow_terminal_loses_no_cell(capsys, monkeypatch):
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    for width, as_table in ((100, True), (30, False)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show_table(_wide_table())
+        shown = capsys.readouterr().out
+        assert "a-name-of-some-length" in shown and shown.count("words") == 60 and "a caption" in shown
+        assert ("95 % interval: 1.00–2.00" in " ".join(shown.split())) != as_table
+        assert ("interval: ;" in shown) is False

@@ -38,7 +38,7 @@ def align(
             raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
         return print_json({"run": str(run), "rows": written})
-    stdout().print(f"{written} rows aligned in {run}", markup=False)
+    stdout().print(f"{written} rows aligned in {run}")
     return None
 
 

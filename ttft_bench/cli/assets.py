@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ttft_bench.cli import complete
-from ttft_bench.cli.console import WARNING, note, print_json, stdout
+from ttft_bench.cli.console import WARNING, note, print_json
 from ttft_bench.errors import DataError
 
 app = typer.Typer(
@@ -114,6 +114,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
+    from ttft_bench.cli.tables import show_table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("name", "kind", "distribution", "licence"):
         table.add_column(heading, overflow="fold")
@@ -122,7 +124,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         cells = (row[key] for key in ("name", "kind", "distribution", "license", "download_mib", "state"))
         table.add_row(*map(str, cells))
-    stdout().print(table)
+    show_table(table)
 
 
 __all__ = ["app"]

@@ -24,6 +24,7 @@ def info(as_json: _Json = False) -> None:
 
     from ttft_bench.assets import cache_dir
     from ttft_bench.cache import contents
+    from ttft_bench.cli.tables import show_table
     from ttft_bench.text import printable, size
 
     root = cache_dir()
@@ -53,8 +54,8 @@ def info(as_json: _Json = False) -> None:
         day = f"{datetime.fromtimestamp(newest).astimezone():%Y-%m-%d}" if newest else ""
         about = "a link: left alone" if holding.link else holding.kind.about
         table.add_row(holding.kind.name, f"{len(holding.entries):,}", size(holding.bytes), day, about)
-    stdout().print(table)
-    stdout().print(f"{size(total)} in {printable(str(root))}", soft_wrap=True)
+    show_table(table)
+    stdout().print(f"{size(total)} in {printable(str(root))}")
     for holding in holdings:
         if holding.foreign:
             names = ", ".join(holding.foreign[:5])
@@ -109,7 +110,7 @@ def clear(
         left = [str(entry.path) for entry in kept]
         return print_json({"cache": str(root), "dry_run": dry_run, "removed": shown, "kept": left, "bytes": freed})
     verb = "would be removed" if dry_run else "removed"
-    stdout().print(f"{len(removed)} entries {verb}, {size(freed)}", soft_wrap=True)
+    stdout().print(f"{len(removed)} entries {verb}, {size(freed)}")
     return None
 
 

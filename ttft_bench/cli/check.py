@@ -40,14 +40,14 @@ def check(
         found.append(checked)
         if not as_json:
             for line in _lines(checked):
-                console.print(printable(line), soft_wrap=True)
+                console.print(printable(line))
     failed = any(checked.status == "failed" for checked in found)
     unusable = any(checked.status == "broken" for checked in found) or not any(checked.results for checked in found)
     if as_json:
         payload = {"ok": not (failed or unusable), "selectors": [checked.to_json() for checked in found]}
         print_json(payload)
     elif everything:
-        console.print(_total(found), soft_wrap=True)
+        console.print(_total(found))
     if unusable:
         raise typer.Exit(PluginError.exit_code)
     if failed:

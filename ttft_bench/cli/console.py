@@ -56,11 +56,11 @@ def verbose() -> bool:
 
 
 def stdout() -> Console:
-    """Console for results. Markup is off: text from a corpus is never read as formatting."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, emoji=False, width=200)
-    return console
+    """Console for results; long lines are left to the terminal (tables: :mod:`ttft_bench.cli.tables`).
+
+    Markup is off: text from a corpus is never read as formatting.
+    """
+    return Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def stderr() -> Console:

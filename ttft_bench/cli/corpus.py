@@ -25,6 +25,7 @@ from ttft_bench.cli.corpus_parts import (
     make_table,
 )
 from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.cli.tables import show_table
 from ttft_bench.text import printable
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def build(
         ("kept in", str(cache_dir())),
         ("took", f"{time.perf_counter() - start:.1f} s"),
     ):
-        console.print(f"{title:<11}{printable(line)}", soft_wrap=True)
+        console.print(f"{title:<11}{printable(line)}")
     return None
 
 
@@ -127,7 +128,7 @@ def info(
         described = {"corpus": corpus.name, "hash": corpus.hash, "subsets": rows}
         return print_json({**described, "cached_embeddings": embeddings, "cached_pools": pools})
     console = stdout()
-    console.print(make_table(rows))
+    show_table(make_table(rows))
     console.print(f"corpus {printable(corpus.name)}, hash {corpus.hash}")
     for fingerprint, count in embeddings.items():
         console.print(f"cached: {count:,} of {len(corpus.train):,} embeddings by {printable(fingerprint)}")
@@ -189,7 +190,7 @@ def search(
         )
     if as_json:
         return print_json(rows)
-    stdout().print(make_table(rows))
+    show_table(make_table(rows))
     return None
 
 

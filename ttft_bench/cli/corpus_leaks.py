@@ -16,6 +16,7 @@ from ttft_bench.cli.corpus_parts import (
     make_table,
 )
 from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.cli.tables import show_table
 from ttft_bench.text import printable
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def leaks(
     if as_json:
         return print_json({"corpus": corpus.name, "hash": corpus.hash, "parameters": PARAMETERS, "subsets": rows})
     console = stdout()
-    console.print(make_table(rows))
+    show_table(make_table(rows))
     console.print(f"corpus {printable(corpus.name)}, hash {corpus.hash}")
-    console.print(f"duplicate if {PARAMETERS}", markup=False, soft_wrap=True)
+    console.print(f"duplicate if {PARAMETERS}")
     return None
 
 

@@ -30,9 +30,9 @@ def doctor(
             if not found or found[-1].section != finding.section:
                 console.print(finding.section, style="bold")
             told = f"  {_WORDS[finding.status]:<8} {finding.name}: {finding.detail}"
-            console.print(printable(told), style=_STYLES[finding.status], soft_wrap=True)
+            console.print(printable(told), style=_STYLES[finding.status])
             if finding.remedy:
-                console.print(f"           -> {printable(finding.remedy)}", soft_wrap=True)
+                console.print(f"           -> {printable(finding.remedy)}")
         found.append(finding)
     counts = {status: sum(finding.status == status for finding in found) for status in _WORDS}
     if as_json:
@@ -45,7 +45,7 @@ def doctor(
             }
         )
     else:
-        console.print(f"problems: {counts['problem']}, warnings: {counts['warning']}", soft_wrap=True)
+        console.print(f"problems: {counts['problem']}, warnings: {counts['warning']}")
     if counts["problem"]:
         raise typer.Exit(1)
 

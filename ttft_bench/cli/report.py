@@ -9,6 +9,7 @@ import typer
 
 from ttft_bench.cli import complete, options
 from ttft_bench.cli.console import note, print_json, stdout
+from ttft_bench.cli.tables import show_table
 
 
 def report(
@@ -34,7 +35,7 @@ def report(
     if json:
         print_json(built.to_json())
     else:
-        console.print(built.table)
+        show_table(built.table)
         console.print()
         console.print(built.summary)
         for line in built.notes:

@@ -15,7 +15,8 @@ def schema(
     """List the columns of a result row."""
     from rich.table import Table
 
-    from ttft_bench.cli.console import print_json, stdout
+    from ttft_bench.cli.console import print_json
+    from ttft_bench.cli.tables import show_table
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.schema import FIELDS, SCHEMA_VERSION, schema_markdown
 
@@ -32,7 +33,7 @@ def schema(
             table.add_column(title, overflow="fold")
         for field in FIELDS:
             table.add_row(field.name, field.kind, field.unit, str(field.since), field.meaning)
-        stdout().print(table)
+        show_table(table)
 
 
 __all__ = ["schema"]

@@ -18,7 +18,8 @@ def strategies(
     """List every installed strategy: who provides it, whether it works, what it needs."""
     from dataclasses import asdict
 
-    from ttft_bench.cli.console import print_json, stdout
+    from ttft_bench.cli.console import print_json
+    from ttft_bench.cli.tables import show_table
     from ttft_bench.errors import DuplicateNameError
     from ttft_bench.registry import duplicate_message, duplicates, list_selectors
 
@@ -26,7 +27,7 @@ def strategies(
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        stdout().print(_table(rows))
+        show_table(_table(rows))
     doubled = duplicates()
     if doubled:
         raise DuplicateNameError("; ".join(duplicate_message(found) for found in doubled.values()))

@@ -27,7 +27,8 @@ def suites(
     """
     from rich.table import Table
 
-    from ttft_bench.cli.console import print_json, stdout
+    from ttft_bench.cli.console import print_json
+    from ttft_bench.cli.tables import show_table
     from ttft_bench.errors import UsageError
     from ttft_bench.sweep.catalogue import HEADER, facts, find_suite, line, list_suites
     from ttft_bench.sweep.catalogue import markdown as as_markdown
@@ -54,7 +55,7 @@ def suites(
             table.add_column(title, overflow="fold", justify="left" if title in HEADER[:2] else "right")
         for item in listed:
             table.add_row(*(printable(cell) for cell in line(item)))
-    stdout().print(table)
+    show_table(table)
 
 
 __all__ = ["suites"]

@@ -12,6 +12,7 @@ import typer
 from ttft_bench.cli import complete, options
 from ttft_bench.cli.console import note, print_json, stderr, stdout
 from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.cli.tables import show_table
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _report(folder: Path, as_json: bool) -> None:
         print_json(report.to_json())
     else:
         console = stdout()
-        console.print(report.table)
+        show_table(report.table)
         console.print(report.summary)
         for line in report.notes:
             console.print(line)
@@ -194,13 +195,13 @@ def _show_plan(request: Request, as_json: bool) -> None:
         source = job.distribution or "the untouched model"
         prefix = f"{job.variant}: " if job.variant else ""
         told = f"{prefix}{kind} {job.strategy} ({source}): budgets {budgets}; reuse {reuse}; {job.cells} cells"
-        console.print(told, soft_wrap=True)
+        console.print(told)
     counts = f"{found.cells} cells, {found.done} done, {found.to_go} to go"
-    console.print(f"{found.prompts} prompts, {counts}", soft_wrap=True)
+    console.print(f"{found.prompts} prompts, {counts}")
     if found.finetune_s is None:
-        console.print("time: unknown until the model is here", soft_wrap=True)
+        console.print("time: unknown until the model is here")
     else:
         told = f"time: about {found.finetune_s / 60:.1f} min of finetuning at most, on this machine"
-        console.print(told, soft_wrap=True)
-    console.print(f"into {found.folder}", soft_wrap=True)
+        console.print(told)
+    console.print(f"into {found.folder}")
     return None

@@ -48,6 +48,7 @@ def verify(
 
     from ttft_bench.cli.console import note, print_json, progress_bar, stdout
     from ttft_bench.cli.options import parse_numbers
+    from ttft_bench.cli.tables import show_table
     from ttft_bench.errors import EXIT_CELLS_FAILED
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.prepare import prepare_problems
@@ -95,11 +96,11 @@ def verify(
         print_json(payload)
     else:
         console = stdout()
-        console.print(_table(summaries, reference))
+        show_table(_table(summaries, reference))
         if integer is not None and any(summary.integer_pools for summary in summaries):
-            console.print(_integer_table(summaries, integer))
+            show_table(_integer_table(summaries, integer))
         for line in _verdict(rows, reference):
-            console.print(line, soft_wrap=True)
+            console.print(line)
     if failed:
         raise typer.Exit(EXIT_CELLS_FAILED)
 
