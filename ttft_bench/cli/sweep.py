@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ttft_bench.cli import complete, options
-from ttft_bench.cli.console import note, print_json, stderr, stdout
+from ttft_bench.cli.console import note, print_json, stderr, stdout, verbose
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.cli.tables import show_table
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
@@ -52,6 +52,7 @@ def sweep(
         typer.Option(
             "--device",
             help="auto, cpu, cuda, cuda:1 or mps.",
+            rich_help_panel="Machine",
             autocompletion=complete.words("auto", "cpu", "cuda", "mps"),
         ),
     ] = "auto",
@@ -60,6 +61,7 @@ def sweep(
         typer.Option(
             "--precision",
             help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.",
+            rich_help_panel="Machine",
             autocompletion=complete.words("auto", "fp32", "tf32", "bf16"),
         ),
     ] = None,
@@ -75,7 +77,10 @@ def sweep(
     output: options.Output = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print the cells, how many are done, and an estimate; run nothing."),
+        typer.Option(
+            "--dry-run",
+            help="Print the cells, how many are done, and an estimate; run nothing but fetch what is counted.",
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report's figures, or the plan of --dry-run, as one JSON object.")
@@ -177,8 +182,11 @@ def _report(folder: Path, as_json: bool) -> None:
         console.print(report.summary)
         for line in report.notes:
             console.print(line)
-    for path in report.paths:
-        note(f"wrote {path}")
+    if verbose():
+        for path in report.paths:
+            note(f"wrote {path}")
+    page = "".join(f"; the page is {path}" for path in report.paths if path.suffix == ".html")
+    note(f"wrote {len(report.paths)} files into {folder}{page}")
 
 
 def _show_plan(request: Request, as_json: bool) -> None:

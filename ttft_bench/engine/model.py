@@ -226,7 +226,7 @@ def _quiet() -> None:
 
 def _cannot_load(source: str | Path, what: str, error: Exception) -> ModelError:
     lines = str(error).strip().splitlines()
-    reason = printable(lines[0] if lines else type(error).__name__, 300)
+    reason = printable(lines[0] if lines else type(error).__name__, 300).rstrip(".")
     return ModelError(
         f"cannot load the {what} of {str(source)!r}: {reason}. Give a local folder with config.json and "
         "*.safetensors, an asset name (ttft-bench assets list), or a hub id this machine can reach"

@@ -71,7 +71,10 @@ def load_run(path: Path) -> Run:
         raise UsageError(f"run folder {path} does not exist: give a folder that `ttft-bench sweep` wrote")
     manifest = read_manifest(path)
     if manifest is None and not has_journal(path / RESULTS):
-        raise CorpusError(f"{path} is not a run folder: it holds neither {MANIFEST} nor {RESULTS}")
+        raise CorpusError(
+            f"{path} is not a run folder: it holds neither {MANIFEST} nor {RESULTS}; "
+            "give a folder that `ttft-bench sweep` wrote"
+        )
     records, warnings = read_journal(path / RESULTS)
     cells: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -133,7 +136,8 @@ def write_tables(run: Run) -> None:
     from ttft_bench.sweep.tables import to_frame, write_parquet
 
     frame = to_frame(run.rows)
-    with replacing(run.path / "results.parquet", REMEDY) as handle:
+    remedy = "Free some space, or copy the run to a folder that can be written"
+    with replacing(run.path / "results.parquet", remedy) as handle:
         write_parquet(frame, handle)
     frame["document_ids"] = [" ".join(map(str, ids or [])) for ids in frame["document_ids"]]
     write_atomically(run.path / "results.csv", frame.to_csv(index=False))

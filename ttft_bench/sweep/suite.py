@@ -292,7 +292,7 @@ def read_suite(path: Path) -> Suite:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SuiteError(f"suite file {path} does not exist") from error
+        raise SuiteError(f"suite file {path} does not exist; `ttft-bench suites` lists the installed suites") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SuiteError(f"suite file {path} cannot be read as TOML: {error}") from error
     data.setdefault("name", path.stem)
