@@ -113,5 +113,10 @@ def test_the_wheel_runs_without_the_repository(tmp_path):
     assert "hullft" in done.stdout
     (folder,) = (empty / "reports").iterdir()
     assert (folder / "report.html").exists() and store.load_run(folder).manifest["provenance"]["commit"] is None
+    examined = subprocess.run([command, "doctor", "--json"], cwd=empty, env=clean, capture_output=True, check=False)
+    findings = json.loads(examined.stdout)["findings"]
+    problems = [found["name"] for found in findings if found["status"] == "problem"]
+    assert {"libraries", "devices", "storage", "plug-ins"} == {found["section"] for found in findings}
+    assert not {name for name in problems if not name.startswith("free disk")}, "an installation from the wheel is well"
     listing = run([command, "strategies"], empty, env=clean).stdout
     assert all(name in listing for name in ("exact-qp", "hullft", "knn", "random", "sift"))

@@ -27,6 +27,8 @@ ALLOWED = {
     "selector": ("errors", "specs"),
     "registry": REGISTRY,
     "checks": (*REGISTRY, "checks"),
+    "cache": ("cache", "errors", "files", "specs"),
+    "doctor": ("doctor", "registry", "cache", "assets", "engine", "sweep.suite", "text"),
     "picking": ("selector", "seeds"),
     "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
     # It composes rooms, as a sweep does, and is no part of one.
@@ -133,7 +135,10 @@ def _modules_after(arguments: list[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["adapt", "--help"], ["verify", "--help"], ["check", "knn"], ["strategies"], ["strategies", "--json"]],
+    [
+        *(["--help"], ["adapt", "--help"], ["verify", "--help"], ["check", "knn"]),
+        *(["strategies"], ["strategies", "--json"], ["cache", "info"]),
+    ],
 )
 def test_help_and_listing_import_neither_torch_nor_a_plug_in(arguments: list[str]) -> None:
     loaded = _modules_after(arguments)

@@ -61,7 +61,8 @@ Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most so many prompts per subset.", rich_help_panel=_TEXT)
 ]
 Budgets = Annotated[
-    str | None, typer.Option("--budgets", help="Picks per prompt, a step each, e.g. 1,5,10-20.", rich_help_panel=_COMPARED)
+    str | None,
+    typer.Option("--budgets", help="Picks per prompt, a step each, e.g. 1,5,10-20.", rich_help_panel=_COMPARED),
 ]
 ReuseFlag = Annotated[
     str | None,
