@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from documented import assert_documented
 from ttft_bench.cli.options import parse_numbers
 from ttft_bench.errors import UsageError
 from ttft_bench.sweep import store
@@ -65,9 +66,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(invoke, tiny, tmp_path):
 
 def test_dry_run_of_a_finished_run_has_nothing_to_go(invoke, tiny):
     command = ("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
-    assert invoke(*command).code == 0
+    assert_documented("sweep --dry-run", json.loads(invoke(*command, "--dry-run", "--json").out))
+    first = invoke(*command, "--json", "--quiet")
+    assert first.code == 0 and first.err == "", "quiet is quiet, libraries included"
+    assert_documented("sweep", json.loads(first.out))
     assert re.search(r"2 prompts, (\d+) cells, \1 done, 0 to go\n", invoke(*command, "--dry-run").out)
-    assert invoke("select", "--config", tiny, "-o", "picks").code == 0
+    picked = invoke("select", "--config", tiny, "-o", "picks", "--json")
+    assert picked.code == 0
+    assert_documented("select", json.loads(picked.out))
     stored = invoke("sweep", "--config", tiny, "--picks", "picks", "-o", "run", "--device", "cpu", "--dry-run")
     assert re.search(r"2 prompts, (\d+) cells, \1 done, 0 to go\n", stored.out)
     other = invoke(*command, "--dry-run", "--pool-k", "9")
@@ -348,3 +354,8 @@ def test_python_dash_m_works_too():
 def test_help_keeps_the_brackets_of_specs(invoke, command, words):
     text = " ".join(invoke(command, "--help").out.replace("│", " ").split())
     assert all(word in text for word in words)
+
+
+def test_a_misspelt_asset_is_not_asked_of_a_hub(invoke, tiny):
+    wrong = invoke("sweep", "--config", tiny, "--model", "smollm2-135m-instrct", "--dry-run", "--device", "cpu")
+    assert wrong.code == 2 and "did you mean 'smollm2-135m-instruct'" in wrong.err

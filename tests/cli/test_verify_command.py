@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from documented import assert_documented
+
 
 def _verify(invoke, tiny, *more):
     return invoke("verify", "--suite", tiny, "--budgets", "1,3", "--limit", "1", "--integer-reference", "none", *more)
@@ -34,6 +36,7 @@ def test_a_table_a_csv_and_two_figures(invoke, tiny, tmp_path):
 
 def test_as_json(invoke, tiny):
     told = json.loads(_verify(invoke, tiny, "--json").out)
+    assert_documented("verify", told)
     assert (told["ok"], told["reference"], told["integer_reference"]) == (True, "exact-qp", None)
     assert len(told["rows"]) == 4 and len(told["summary"]) == 2 and told["traces"] == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import subprocess
 import sys
 import threading
@@ -11,11 +12,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from documented import assert_documented
 from ttft_bench import assets
 from ttft_bench.assets import offers, store
 from ttft_bench.assets import pip as pip_module
 from ttft_bench.cache import contents
+from ttft_bench.cli.assets import app as assets_app
 from ttft_bench.errors import AssetError, DuplicateNameError, StorageError, UsageError
 
 MEMBERS = {
@@ -83,6 +87,13 @@ def test_fetch_extracts_the_members_once(index: Path, monkeypatch: pytest.Monkey
     assert len(calls) == 1
     kept = contents(assets.cache_dir())[0]
     assert [entry.path for entry in kept.entries] == [folder.parents[1]] and kept.foreign == ()
+
+
+def test_listings_as_json(index: Path) -> None:
+    for command in (["fetch", "toy"], ["verify", "toy"], ["list"]):
+        result = CliRunner().invoke(assets_app, [*command, "--json"])
+        assert result.exit_code == 0, result.output
+        assert_documented(f"assets {command[0]}", json.loads(result.stdout))
 
 
 def test_unknown_name_offers_the_nearest() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from documented import assert_documented
 from fake_embedder import HashingEmbedder
 from ttft_bench.cli.corpus import app
 from ttft_bench.corpus import embedders
@@ -44,6 +45,7 @@ def _run(*arguments: str) -> str:
 def test_build_twice(source: str) -> None:
     first = _run("build", source, "-k", "5")
     assert "documents/s" in first and "made" in first and "kept in" in first
+    assert_documented("corpus build", json.loads(_run("build", source, "-k", "5", "--json")))
     second = _run("build", source, "-k", "5")
     assert " 0 made in" in second and ", from the cache" in second
 
@@ -52,6 +54,7 @@ def test_info(source: str) -> None:
     assert "no pools are cached" in _run("info", source)
     _run("build", source, "-k", "5")
     shown = json.loads(_run("info", source, "--json"))
+    assert_documented("corpus info", shown)
     assert {row["subset"] for row in shown["subsets"]} > {"woods", "fields"}
     assert all(row["documents"] and row["characters_min"] <= row["characters_max"] for row in shown["subsets"])
     assert [pool["k"] for pool in shown["cached_pools"]] == [5]
@@ -61,6 +64,7 @@ def test_info(source: str) -> None:
 
 def test_search_finds_and_escapes(source: str) -> None:
     rows = json.loads(_run("search", f"{HOSTILE} text", "--corpus", source, "-k", "3", "--json"))
+    assert_documented("corpus search", rows)
     assert len(rows) == 3 and "\\x1b[2J" in rows[0]["text"] and "[bold red]" in rows[0]["text"]
     assert rows[0]["similarity"] >= rows[-1]["similarity"]
     table = _run("search", f"{HOSTILE} text", "--corpus", source)
@@ -74,6 +78,7 @@ def test_subsets(source: str) -> None:
 
 def test_leaks(source: str) -> None:
     shown = json.loads(_run("leaks", source, "--json"))
+    assert_documented("corpus leaks", shown)
     (*subsets, everything) = shown["subsets"]
     assert everything["subset"] == "all" and everything["prompts"] == sum(row["prompts"] for row in subsets)
     for row in shown["subsets"]:

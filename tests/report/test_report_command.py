@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from documented import assert_documented
 from ttft_bench.cli.report import report
 from ttft_bench.errors import CorpusError, DataError, UsageError
 from ttft_bench.report import build_report
@@ -49,6 +50,7 @@ def test_table_and_sentence_on_stdout_paths_on_stderr(run_folder: Path) -> None:
 def test_json_on_stdout_is_json(run_folder: Path) -> None:
     result = CliRunner().invoke(app, [str(run_folder), "--json", "--no-html"])
     found = json.loads(result.stdout)
+    assert_documented("report", found)
     assert found["n_prompts"] == 3
     assert {group["strategy"] for group in found["groups"]} == {"hullft", "knn", "random-corpus"}
     assert not (run_folder / "report.html").exists()

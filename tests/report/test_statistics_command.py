@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from documented import assert_documented
 from paired_rows import budgets, rows
 from ttft_bench.cli.statistics import statistics
 from ttft_bench.errors import DataError, UsageError
@@ -42,6 +43,7 @@ def test_json_holds_every_part_and_no_nan(tmp_path):
     result = CliRunner().invoke(app, [str(tmp_path), "--json", "--by", "stratum", "--reference", "b"])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
+    assert_documented("statistics", found)
     (scope,) = found["scopes"]
     assert [part["name"] for part in scope["parts"]] == ["all", "clean"] and scope["reference"] == "b"
     assert scope["parts"][0]["family"]["comparisons"][0]["difference"]["outcome"] == "ok"

@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from documented import assert_documented
 from paired_rows import rows
 from ttft_bench.cli.compare import compare
 from ttft_bench.errors import DataError, UsageError
@@ -84,6 +85,7 @@ def test_the_command_prints_markdown_or_json(pair):
     result = CliRunner().invoke(app, [str(pair[0]), str(pair[1])])
     assert result.exit_code == 0 and "## What changed" in result.stdout
     result = CliRunner().invoke(app, [str(pair[0]), str(pair[1]), "--json"])
+    assert_documented("compare", json.loads(result.stdout))
     assert json.loads(result.stdout)["changes"][0]["comparison"]["setting"]["strategy"] == "a"
 
 

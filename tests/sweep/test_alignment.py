@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 
+from documented import assert_documented
 from reporters import Log
 from ttft_bench.cli import app
 from ttft_bench.engine.alignment import SIZE, GradientSketcher, cosine
@@ -107,3 +108,5 @@ def test_the_command_says_what_it_did(folders, tmp_path):
     assert result.exit_code == 0 and "rows aligned in" in result.stdout
     record = json.loads((run / store.ALIGNMENT).read_text(encoding="utf-8").splitlines()[0])
     assert record["weights"] == "last[k=1]" and record["size"] == SIZE
+    result = CliRunner().invoke(app, ["align", str(run), "--picks", str(picks), "--device", "cpu", "--json"])
+    assert_documented("align", json.loads(result.stdout))

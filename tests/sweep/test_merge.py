@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from documented import assert_documented
 from paired_rows import row
 from ttft_bench.cli.merge import merge
 from ttft_bench.errors import ResumeError, UsageError
@@ -59,6 +60,7 @@ def test_conflicts_are_named_and_the_first_run_wins(tmp_path):
     two = write(tmp_path / "two", ("x", {"pct": 81.0}), ("y", {"finetune_s": 2.0}))
     result = CliRunner().invoke(app, [str(one), str(two), "--output", str(tmp_path / "out"), "--json"])
     assert result.exit_code == 1
+    assert_documented("merge", json.loads(result.stdout))
     bits, time = json.loads(result.stdout)["conflicts"]
     assert (bits["cell_id"], bits["kind"], bits["kept"], bits["dropped"]) == ("x", "bits", "one", "two")
     assert bits["columns"] == ["bpb_after", "bpb_pct"] and "a at N = 10" in bits["what"]
