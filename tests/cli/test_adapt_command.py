@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from documented import assert_documented
 from notes import PROMPT, notes
 
 HOSTILE = "alpha beta \x1b[31mgamma\x07 delta epsilon \u202e zeta"
@@ -55,6 +56,7 @@ def test_json_says_everything(adapt, tmp_path):
     done = adapt(PROMPT, "--budget", "4", "--json", "--generate", "--max-new-tokens", "3", "--score", "other.txt")
     assert done.code == 0, done.err
     data = json.loads(done.out)
+    assert_documented("adapt", data)
     assert data["bpb_pct"] == pytest.approx(100 * data["bpb_after"] / data["bpb_before"])
     assert data["other_bpb_before"] > 0 and data["other_bpb_after"] != data["other_bpb_before"]
     assert data["documents"] == 9 and data["prompt"] == PROMPT and "benchmark's measure" in data["measure"]

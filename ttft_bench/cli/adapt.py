@@ -7,22 +7,33 @@ from typing import Annotated
 
 import typer
 
-from ttft_bench.cli import options
-from ttft_bench.cli.console import stdout
-from ttft_bench.cli.corpus_parts import AsJson, PerSubset, make_table, print_json
+from ttft_bench.cli import complete, options
+from ttft_bench.cli.console import print_json, stdout
+from ttft_bench.cli.corpus_parts import AsJson, PerSubset, make_table
 from ttft_bench.cli.progress import ConsoleReporter
+from ttft_bench.cli.tables import show_table
 
 
 def adapt(
     corpus: Annotated[
-        str, typer.Option("--corpus", help="What may be trained on: a folder or file of texts, or a corpus name.")
+        str,
+        typer.Option(
+            "--corpus",
+            help="What may be trained on: a folder or file of texts, or a corpus name.",
+            autocompletion=complete.corpus,
+        ),
     ],
     prompt: Annotated[str | None, typer.Argument(help="The text to adapt to; - reads standard input.")] = None,
     prompt_file: Annotated[
         Path | None, typer.Option("--prompt-file", help="Read the prompt from this file instead.")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help='What picks: a spec such as "hullft" or "sift[lam=1]".')
+        str | None,
+        typer.Option(
+            "--strategy",
+            help='What picks: a spec such as "hullft" or "sift[lam=1]".',
+            autocompletion=complete.strategy,
+        ),
     ] = None,
     budget: Annotated[int | None, typer.Option("--budget", min=1, help="Training steps. [20]")] = None,
     budget_s: Annotated[
@@ -108,10 +119,11 @@ def adapt(
         return
     console = stdout()
     for line in headline(outcome):
-        console.print(line, soft_wrap=True)
-    console.print(make_table(pick_rows(outcome.selection, console.width)))
+        console.print(line)
+    # Into a file or pipe there is room.
+    show_table(make_table(pick_rows(outcome.selection, console.width if console.is_terminal else 200)))
     for line in closing(outcome):
-        console.print(line, soft_wrap=True)
+        console.print(line)
 
 
 __all__ = ["adapt"]
