@@ -29,6 +29,7 @@ ALLOWED = {
     "checks": (*REGISTRY, "checks"),
     "cache": ("cache", "errors", "files", "specs"),
     "doctor": ("doctor", "registry", "cache", "assets", "engine", "sweep.suite", "text"),
+    "scaffold": (*REGISTRY, "scaffold"),
     "picking": ("selector", "seeds"),
     "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
     # It composes rooms, as a sweep does, and is no part of one.

@@ -17,6 +17,7 @@ import ttft_bench.cli.check as check_command
 import ttft_bench.cli.compare as compare_command
 import ttft_bench.cli.corpus as corpus_command
 import ttft_bench.cli.doctor as doctor_command
+import ttft_bench.cli.embedders as embedders_command
 import ttft_bench.cli.merge as merge_command
 import ttft_bench.cli.report as report_command
 import ttft_bench.cli.schema as schema_command
@@ -54,6 +55,7 @@ app.command("check")(check_command.check)
 app.command("schema")(schema_command.schema)
 app.command("strategies")(strategies_command.strategies)
 app.command("suites")(suites_command.suites)
+app.command("embedders")(embedders_command.embedders)
 app.command("doctor")(doctor_command.doctor)
 app.add_typer(assets_command.app, name="assets")
 app.add_typer(corpus_command.app, name="corpus")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ttft_bench.cli.new import Output, asks_for_new, write_new
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -13,16 +15,30 @@ if TYPE_CHECKING:
 
 
 def strategies(
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON list instead of a table."),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[new NAME]", help="Write a strategy of your own under that name.", show_default=False),
+    ] = None,
+    output: Output = None,
+    as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),
 ) -> None:
-    """List every installed strategy: who provides it, whether it works, what it needs."""
+    """List every installed strategy: who provides it, whether it works, what it needs.
+
+    `strategies new NAME` writes a complete distribution with a strategy that works, its tests and a README.
+    """
     from dataclasses import asdict
 
     from ttft_bench.cli.console import print_json
     from ttft_bench.cli.tables import show_table
-    from ttft_bench.errors import DuplicateNameError
+    from ttft_bench.errors import DuplicateNameError, UsageError
     from ttft_bench.registry import duplicate_message, duplicates, list_selectors
 
+    words = words or []
+    if asks_for_new("strategy", words, output):
+        write_new("strategy", words[1], output, as_json)
+        return
+    if words:
+        raise UsageError(f"strategies lists all of them, or takes `new NAME`, got {' '.join(words)!r}")
     rows = list_selectors()
     if as_json:
         print_json([asdict(row) for row in rows])

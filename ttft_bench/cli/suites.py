@@ -7,21 +7,24 @@ from typing import Annotated
 import typer
 
 from ttft_bench.cli import complete
+from ttft_bench.cli.new import Output, asks_for_new, write_new
 
 
 def suites(
-    name: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            help="One suite, or a suite file (TOML), in full.",
+            metavar="[NAME | new NAME]",
+            help="One suite, or a suite file (TOML), in full; with `new`, write one of your own under that name.",
             show_default=False,
             autocompletion=complete.suite_or_file,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    output: Output = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of benchmarks/README.md.")] = False,
 ) -> None:
-    """List the suites with what they cost, at most; or say everything about one.
+    """List the suites with what they cost, at most; say everything about one; or write a new one.
 
     Costs are counted from the plan, and turned into time by measured rates; nothing is fetched or run.
     """
@@ -34,6 +37,13 @@ def suites(
     from ttft_bench.sweep.catalogue import markdown as as_markdown
     from ttft_bench.text import printable
 
+    words = words or []
+    if asks_for_new("suite", words, output):
+        write_new("suite", words[1], output, json)
+        return
+    if len(words) > 1:
+        raise UsageError(f"suites takes one name, or `new NAME`, got {' '.join(words)!r}")
+    name = words[0] if words else None
     if markdown and (json or name):
         raise UsageError("--markdown prints the table of all suites: leave out the name and --json")
     listed = [find_suite(name)] if name else list_suites()

@@ -7,7 +7,6 @@ Vectors are scikit-learn's ``HashingVectorizer``: lower case, signed hashing, un
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttft_bench.errors import SpecError
-from ttft_bench.specs import Spec, fit_parameters
 
 NAME = "hashed-words"
 LEAST, MOST = 16, 1 << 20
@@ -35,15 +33,6 @@ class HashedWords:
         self.dimension = d
         self.name = NAME if d == 1024 else f"{NAME}[d={d}]"
         self.fingerprint = f"{NAME}-{d}-1"
-
-    @classmethod
-    def of(cls, spec: Spec) -> HashedWords:
-        """The embedder that a spec describes.
-
-        Raises:
-            SpecError: a parameter is unknown or cannot be.
-        """
-        return cls(**fit_parameters(spec, inspect.signature(cls).parameters))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit rows, shape (n, d)."""

@@ -17,6 +17,7 @@ from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, Usage
 from ttft_bench.registry.installed import (
     ASSETS,
     CORPORA,
+    EMBEDDERS,
     FALSIFIERS,
     GROUPS,
     SELECTORS,
@@ -163,6 +164,7 @@ def list_group(group: str, timeout_s: float = 20.0) -> list[Row]:
 __all__ = [
     "ASSETS",
     "CORPORA",
+    "EMBEDDERS",
     "FALSIFIERS",
     "GROUPS",
     "SELECTORS",

@@ -16,11 +16,19 @@ from ttft_bench.specs import nearest
 SELECTORS = "ttft_bench.selectors"
 CORPORA = "ttft_bench.corpora"
 SUITES = "ttft_bench.suites"
+EMBEDDERS = "ttft_bench.embedders"
 ASSETS = "ttft_bench.assets"
 FALSIFIERS = "ttft_bench.falsifiers"
 
 #: What a user calls a member of each group.
-_KIND = {SELECTORS: "strategy", CORPORA: "corpus", SUITES: "suite", ASSETS: "asset", FALSIFIERS: "falsifiers"}
+_KIND = {
+    SELECTORS: "strategy",
+    SUITES: "suite",
+    EMBEDDERS: "embedder",
+    CORPORA: "corpus",
+    ASSETS: "asset",
+    FALSIFIERS: "falsifiers",
+}
 #: All groups that a plug-in can be in.
 GROUPS = tuple(_KIND)
 _BUILT_IN = "ttft-bench"
