@@ -120,3 +120,6 @@ def test_the_wheel_runs_without_the_repository(tmp_path):
     assert not {name for name in problems if not name.startswith("free disk")}, "an installation from the wheel is well"
     listing = run([command, "strategies"], empty, env=clean).stdout
     assert all(name in listing for name in ("exact-qp", "hullft", "knn", "random", "sift"))
+    run([command, "strategies", "new", "my-idea"], empty, env=clean)
+    run([python, "-m", "pip", "install", "--quiet", "-e", "my-idea"], empty, env=clean)
+    assert "24 of 24" in run([command, "check", "my-idea"], empty, env=clean).stdout
