@@ -15,7 +15,7 @@ class Random(Selector):
     The first N of one random permutation of the pool, so that the picks for n are a prefix of those for N.
     The pool already holds the nearest items, so this is random *among neighbours*, not from the corpus.
 
-    Cost: O(K).
+    Cost: O(K). Use it to see what choosing adds to retrieval.
     """
 
     nested: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Parts of a suite that go beyond one run: variants of its settings, and figures that others published."""
+"""Parts of a suite beside its settings: controls, variants of the settings, and figures that others published."""
 
 from __future__ import annotations
 
@@ -7,11 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ttft_bench.corpus.sources import RANDOM
 from ttft_bench.engine.choices import GROUPINGS, check_choice
 from ttft_bench.errors import UsageError
 
 #: What a published figure may be of; ``ttft_bench/report/published.py`` says how each is measured.
 QUANTITIES = ("bpb_pct", "select_s", "total_s", "finetune_speedup", "bpb_pct_rise")
+
+
+@dataclass(frozen=True)
+class ControlSpec:
+    """A control, run at the largest budget only.
+
+    Attributes:
+        label: its name in rows and reports.
+        strategy: its spec.
+        pool: where its candidates come from, as ``pool.source``.
+    """
+
+    label: str
+    strategy: str
+    pool: str = RANDOM
 
 
 @dataclass(frozen=True)
@@ -85,4 +101,4 @@ class Published:
     figures: tuple[Figure, ...]
 
 
-__all__ = ["QUANTITIES", "Figure", "Published", "Variant"]
+__all__ = ["QUANTITIES", "ControlSpec", "Figure", "Published", "Variant"]

@@ -12,12 +12,12 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ttft_bench.corpus.approximate import parse_index
-from ttft_bench.corpus.sources import EMBEDDING, POOL_SOURCES, RANDOM
+from ttft_bench.corpus.sources import EMBEDDING, POOL_SOURCES
 from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, PROTOCOLS, REUSE_MODES, check_choice
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, load
-from ttft_bench.sweep.parts import Published, Variant
+from ttft_bench.sweep.parts import ControlSpec, Published, Variant
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
 MAX_BUDGET = 10_000
@@ -66,7 +66,18 @@ class PoolSpec:
 
 @dataclass(frozen=True)
 class SelectSpec:
-    """What is compared: strategies (specs), budgets (steps), gradient reuse and what is done with the picks."""
+    """What is compared: strategies, budgets, gradient reuse and what is done with the picks.
+
+    Attributes:
+        strategies: specs such as ``sift[lam=0.2]``.
+        budgets: picks per prompt, as a rule a training step each.
+        reuse: gradient reuse intervals; 1 is off.
+        grouping: what may share a gradient: ``runs`` of equal picks, or all equal ones (``global``); or both.
+        reuse_mode: what becomes of steps that share one: ``cached``, and as controls ``skip``, ``scale-lr``,
+            ``weighted-loss``.
+        arms: what picks are for: ``finetune``, ``none``, ``in-context``, ``in-context+finetune``.
+        timeout_s: seconds that one ``select`` call may take.
+    """
 
     strategies: tuple[str, ...] = ()
     budgets: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
@@ -83,17 +94,15 @@ class SelectSpec:
 
 
 @dataclass(frozen=True)
-class ControlSpec:
-    """A control: ``strategy`` run on pools from another source, at the largest budget only."""
-
-    label: str
-    strategy: str
-    pool: str = RANDOM
-
-
-@dataclass(frozen=True)
 class ModelSpec:
-    """The language model that is finetuned and scored."""
+    """The language model that is finetuned and scored.
+
+    Attributes:
+        name: asset name, local folder or hub id.
+        max_tokens: longest sequence that is trained on or, with the protocol ``window``, scored.
+        start_token: what every sequence starts with: ``auto``, ``none``, or a token.
+        precision: of training steps: ``fp32``, ``tf32``, ``bf16``, or ``auto``: bf16 where it is faster, else fp32.
+    """
 
     name: str = "smollm2-135m-instruct"
     max_tokens: int = 1024
@@ -107,6 +116,10 @@ class FinetuneSpec:
 
     Attributes:
         lr: learning rate, or a list of them to sweep over.
+        optimizer: ``adam``, ``adamw[weight_decay=0.01]`` or ``sgd[momentum=0.0]``.
+        trainable: weights that are trained: ``full``, ``lora[r=8,alpha=16]``, ``last[k=1]`` or ``bias+norm``.
+        clip: largest norm of a gradient; None for no clipping.
+        batch: picks that one step trains on.
         long: what becomes of documents beyond ``model.max_tokens``: ``truncate`` them, or one step for every ``chunk``.
         dropout: finetune with the model's dropout on, its masks drawn from the seed.
         seeds: finetuning seeds, the run's and the ones after it; None for 1, or with dropout :data:`SEEDS_OF_DROPOUT`.
@@ -151,7 +164,9 @@ class FinetuneSpec:
 class ScoreSpec:
     """The bits-per-byte protocol; see :mod:`ttft_bench.engine.score`.
 
-    With ``prefix``, pools are found by first halves, so that it belongs to the picks too.
+    Attributes:
+        protocol: ``window``, ``document`` or ``prefix``. With ``prefix``, pools are found by first halves, so that it
+            belongs to the picks too.
     """
 
     protocol: str = "window"
