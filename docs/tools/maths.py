@@ -22,7 +22,7 @@ def mathml(formula: str, *, block: bool) -> str:
         ValueError: it holds a command that is not known, which would be drawn as ``\command``.
     """
     drawn = str(latex2mathml.converter.convert(formula.strip(), display="block" if block else "inline"))
-    unknown = re.search(r"\\[A-Za-z]+", drawn)
+    unknown = re.search(r"\\\S+?(?=<|\s)", drawn)
     if unknown:
         raise ValueError(f"the formula {formula!r} has the unknown command {unknown[0]}")
     return drawn

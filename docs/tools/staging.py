@@ -43,8 +43,7 @@ def sources() -> dict[str, Path]:
 
 
 def stage(folder: Path) -> None:
-    """Lay everything out, in place of what was there."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Lay everything out."""
     there = sources()
     for place, source in there.items():
         target = folder / place

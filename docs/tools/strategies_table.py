@@ -13,19 +13,22 @@ _CLAIMS = {"nested": "nested", "adaptive": "adaptive", "repeats": "repeats", "st
 
 def _built_in() -> list[tuple[str, str, type[Selector]]]:
     found = [(item.name, item.value, load_selector(item.name)) for item in entries() if item.built_in]
-    # Those that an order on the class says come first would be taste: the alphabet it is.
-    return sorted(found)
+    return sorted(found, key=lambda item: item[0])
 
 
 def overview() -> str:
     """A table of all of them."""
-    lines = ["| strategy | what it picks | use it | cost per prompt | claims |", "|---|---|---|---|---|"]
+    lines = [
+        "| strategy | what it picks | what it optimises | use it | cost per prompt | claims |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, _, cls in _built_in():
         summary = paragraphs(cls)[0].rstrip(".")
+        objective = marked(cls, "Objective:", "$")
         use = marked(cls, "Use it ", r"\.(?= [A-Z]|$)")
         cost = marked(cls, "Cost:", r"\.? Use it |\.(?= [A-Z])").rstrip(".")
         claims = ", ".join(word for flag, word in _CLAIMS.items() if getattr(cls, flag) is True)
-        cells = (f"[`{name}`](#{name})", sentence(summary), sentence(use), sentence(cost), claims)
+        cells = (f"[`{name}`](#{name})", sentence(summary), sentence(objective), sentence(use), sentence(cost), claims)
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
     return "\n".join(lines)
 

@@ -65,6 +65,8 @@ class ActiveFT(Selector):
     before), and the global generators are put back as they were. It computes in float32 with a
     (K + m) x (K + m) matrix, and breaks ties among duplicates by a shuffle, here one of fixed seed.
 
+    Objective: that of the function.
+
     Cost: O(N (K + m)^2) time and O((K + m)^2) memory. Use it as the peer, not in production.
 
     Args:

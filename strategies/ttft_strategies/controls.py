@@ -21,6 +21,8 @@ class HullShuffled(Selector):
     as ``hullft``, the weights carry nothing and only the choice of items does. Items come by descending new
     count, ties in HullFT's order, repeats consecutively.
 
+    Objective: none.
+
     Cost: that of ``hullft``. Use it beside ``hullft`` and ``uniform-support`` in any claim about weights.
 
     Args:
@@ -48,6 +50,8 @@ class UniformSupport(Selector):
 
     The m items that ``hullft`` picks, ``N // m`` steps each and one more for its ``N mod m`` heaviest; in HullFT's
     order, repeats consecutively.
+
+    Objective: none.
 
     Cost: that of ``hullft``. Use it beside ``hullft`` and ``hull-shuffled`` in any claim about weights.
 

@@ -27,6 +27,8 @@ class DPP(Selector):
     Zhou, NeurIPS 2018; Kulesza & Taskar 2012). The gain of an item is the log of its posterior variance given
     the picks plus its relevance, updated as in an incremental Cholesky factorisation.
 
+    Objective: a log-determinant plus relevance, greedily.
+
     Cost: O(N d (K + N)), no K x K matrix. Use it where the picks should span much: diversity counts all
     picks together, where ``mmr`` looks at the most similar one only.
 

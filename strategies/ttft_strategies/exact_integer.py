@@ -40,6 +40,8 @@ class ExactInteger(Selector):
     "node_limit"; the answer is then the best one found, never worse than ``hullft[solver=corrective]``.
     Diagnostics: ``bound`` (proved lower bound over the candidates), ``candidates`` (items left).
 
+    Objective: that of ``hullft`` over whole steps, the optimum proved where ``status`` is "optimal".
+
     Cost: exponential in the worst case; seconds for some tens of candidates. Use it as a reference for small pools
     and budgets, not as a strategy to run. An answer cut short by the clock may differ from run to run.
 

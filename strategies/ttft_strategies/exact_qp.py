@@ -31,6 +31,8 @@ class ExactQP(Selector):
     budget does not stop the solver. Weights are cleaned to the feasible set; objective and Frank-Wolfe gap are
     computed from the cleaned weights, not taken from the solver. q is the mean of the query rows.
 
+    Objective: that of ``hullft``, to about 1e-12.
+
     Cost: an interior-point solve, O(K^3) per iteration, plus cvxpy's set-up: hundreds of milliseconds at
     K = 200. Use it to check other solvers, not to save time.
 

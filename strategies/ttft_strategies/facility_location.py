@@ -28,6 +28,8 @@ class FacilityLocation(Selector):
     Kothawade et al., AAAI 2022, beside plain coverage). F is monotone and submodular, so the greedy set is
     within 1 - 1/e of the best one (Nemhauser, Wolsey & Fisher 1978). Ties go to the lowest index.
 
+    Objective: coverage of the pool plus relevance, greedily, within 1 - 1/e of the best.
+
     Gains never grow, so only items whose old gain still exceeds the best new one are looked at again (Minoux
     1978), which here is exact. Cost: O(K^2 d) once, then O(K d) for each of these (O(K) up to K = 2048, where
     the similarities are kept); memory O(K) above that. Use it where the pool has clusters, and each should be

@@ -19,6 +19,8 @@ class Herding(Selector):
     steps 1/(n+1) (Bach, Lacoste-Julien & Obozinski, ICML 2012), so every prefix of the picks is a
     reconstruction with equal weights: ``hullft`` for all budgets at once. Ties go to the lowest index.
 
+    Objective: ``||q - mean of the picks||^2``, greedily, for every budget.
+
     Cost: O(N K d). Use it for the objective of ``hullft`` where one finetuning run should serve all budgets.
     """
 

@@ -49,6 +49,8 @@ class HullFT(Selector):
     ``gap`` certifies how far the stopped solver is from the optimum, ``0 <= f(w) - f* <= gap``; a small N
     stops ``vanilla`` far away, a large one at ``max_iter``. The other solvers go on to the optimum whatever N.
 
+    Objective: ``||q - P^T w||^2 + ridge ||w||^2`` over mixtures w of the pool, certified by ``gap``.
+
     Cost: O(K) per Frank-Wolfe step plus O(K d) per point touched, O(m^2) per swap for m points of support;
     ``corrective`` takes about five products of O(K d) whatever the budget. Use it where several neighbours together
     say what none says alone; it repeats the important ones. At small budgets ``solver=corrective`` has the lower

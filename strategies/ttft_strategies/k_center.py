@@ -18,6 +18,8 @@ class KCenter(Selector):
     the greedy k-center rule (Gonzalez 1985), whose covering radius is at most twice the best (the core-set rule of
     Sener & Savarese, ICLR 2018). Ties go to the lowest index.
 
+    Objective: the covering radius of the pool, within twice the best.
+
     Cost: O(N K d). Use it as the pure-diversity end of the scale: after the first pick the prompt counts only
     through the pool having been retrieved for it.
     """

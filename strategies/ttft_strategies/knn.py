@@ -22,6 +22,8 @@ class KNN(Selector):
     change the order). This is TTT-NN (Hardt & Sun, arXiv 2305.18466, section 2), which found nearest first
     clearly better than farthest first. Exact duplicates come by lowest index.
 
+    Objective: none.
+
     Cost: O(K d + K log K). Use it as the baseline that every other strategy has to beat: it selects for
     free, and wastes steps where the neighbours say the same thing.
 
@@ -57,6 +59,8 @@ class KNNRepeat(Selector):
     The top ``ceil(N / 2)`` by ``<p_i, q>``, q the mean of the query rows: 1, 1, 2, 2, 3, ... A method that
     repeats important items must beat this, which repeats without asking which are important, to have shown
     that its choice matters. Where N is above 2 K the sequence starts again.
+
+    Objective: none.
 
     Cost: that of ``knn``. Use it beside ``hullft`` and ``sift``, and beside gradient reuse.
     """

@@ -30,6 +30,8 @@ class MMR(Selector):
     the most relevant first (Carbonell & Goldstein, SIGIR 1998). Relevance is the similarity to the nearest of
     the query rows, so each part of a multi-vector prompt can be served. Ties go to the lowest index.
 
+    Objective: none, a greedy rule.
+
     Cost: O(N K d). Use it as the standard heuristic for diversity, without a model behind it.
 
     Args:

@@ -23,6 +23,8 @@ class OMP(Selector):
     once; when nothing is left of q, or no item has a part in the residual, the nearest items not yet picked
     follow. Ties go to the lowest index.
 
+    Objective: the part of q outside the span of the picks, greedily.
+
     Cost: O(N d (K + N)). Use it to see what free coefficients would reconstruct: the equal weights of training
     steps do not follow them.
     """

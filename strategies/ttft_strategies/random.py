@@ -15,6 +15,8 @@ class Random(Selector):
     The first N of one random permutation of the pool, so that the picks for n are a prefix of those for N.
     The pool already holds the nearest items, so this is random *among neighbours*, not from the corpus.
 
+    Objective: none.
+
     Cost: O(K). Use it to see what choosing adds to retrieval.
     """
 

@@ -34,6 +34,8 @@ class SIFT(Selector):
     ``C <- C - C[:, i] C[i, :] / (C[i, i] + lam)``. Picking an item c times is picking it once with noise
     ``lam / c``. Several query rows: the sum (trace) over them. Ties go to the lowest index.
 
+    Objective: the posterior variance of the prompt, greedily: a ridge reconstruction.
+
     Cost: time O(N d (K + N)), memory O(K + N d) beside the pool (O(N K) where the loop is compiled, with the
     extra ``fast``), no K x K matrix.
 
@@ -84,6 +86,8 @@ class SIFTAdaptive(Selector):
     little about the prompt it stays high, and the prompt gets few steps. The n-th pick is kept. With several
     query rows ``sigma_n^2`` is their mean variance. The test is made after each pick, so what comes after the
     end is not computed.
+
+    Objective: that of ``sift``.
 
     Cost: that of ``sift`` for the picks made. Use it to spend a budget over many prompts where it helps.
 

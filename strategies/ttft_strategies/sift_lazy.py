@@ -29,6 +29,8 @@ class SIFTLazy(Selector):
     ``sift``; this is the rule called SIFT-Fast (Hübotter et al., ICLR 2025, arXiv 2410.08020). Repeats
     allowed. Several query rows: the sum over them.
 
+    Objective: that of ``sift``, approximately.
+
     Cost: O(K d) once, O(K) per pick, and O(d) for each item and pick brought up to date; memory O(K + N d).
     Use it to compare with; it saves time over ``sift`` only for large pools with few items near the prompt.
 

@@ -27,6 +27,8 @@ class ITL(Selector):
     the most uncertain directions among them more; with one query row it picks by squared correlation.
     Repeats allowed.
 
+    Objective: the determinant of the query rows' posterior covariance, greedily.
+
     Cost: that of ``sift`` plus O(K m^2 + m^3) per pick for m query rows. Use it for prompts of several parts.
 
     Args:
@@ -55,6 +57,8 @@ class CTL(Selector):
     the picks with noise ``lam`` (as ``activeft`` 0.1.1 computes it). At first this is cosine similarity; after
     each pick, similarity of what is not explained yet. The correlation has a sign: an item that points away
     is not picked, unlike in ``sift``. Repeats allowed.
+
+    Objective: none, a greedy rule.
 
     Cost: that of ``sift``. Use it as a diverse version of ``knn``.
 
