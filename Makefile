@@ -40,8 +40,10 @@ lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(STAMP) ## Write the pages of docs/ that are made from the code
+docs: $(STAMP) ## Write what docs/ has from the code, and build the site into build/docs
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/tools/blocks.py
+	$(BIN)/python docs/tools/build_site.py
 
 bench: $(STAMP) ## Check Frank-Wolfe against exact solutions on real pools, with times
 	$(BIN)/ttft-bench verify --strategies hullft

@@ -7,17 +7,16 @@ block and compares, so that none of them can say anything that the code does not
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-PAGES = Path(__file__).parents[1] / "pages"
-sys.path.insert(0, str(Path(__file__).parent))
+import errors_table
+import runs_tables
+import strategies_table
+import suites_tables
 
-import errors_table  # noqa: E402
-import runs_tables  # noqa: E402
-import strategies_table  # noqa: E402
-import suites_tables  # noqa: E402
+PAGES = Path(__file__).parents[1] / "pages"
+
 
 #: Page, block, and what makes it.
 BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (

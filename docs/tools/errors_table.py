@@ -6,7 +6,6 @@ import inspect
 import re
 
 from docstrings import cell, marked, paragraphs, sentence
-
 from ttft_bench import errors as module
 
 

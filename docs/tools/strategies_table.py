@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from docstrings import cell, marked, paragraphs, sentence
-
 from ttft_bench.registry import entries, load_selector
 from ttft_bench.selector import Selector, format_value
 

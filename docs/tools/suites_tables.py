@@ -6,7 +6,6 @@ import dataclasses
 from typing import Any, get_type_hints
 
 from docstrings import attributes, cell, sentence
-
 from ttft_bench.corpus.approximate import SHARD as INDEX_SHARD
 from ttft_bench.corpus.pile import SHARD as TEXT_SHARD
 from ttft_bench.corpus.vectors import BLOCK
