@@ -64,8 +64,12 @@ def _named_commands(page: Path) -> list[str]:
     """Command lines in code blocks and in code within text."""
     text = page.read_text(encoding="utf-8")
     found = []
-    for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-        found += [part.strip() for line in block.splitlines() for part in line.partition(" #")[0].split(";")]
+    for block in re.findall(r"```(?:sh|text)\n(.*?)```", text, re.DOTALL):
+        found += [
+            part.strip()
+            for line in block.replace("\\\n", " ").splitlines()
+            for part in line.partition(" #")[0].split(";")
+        ]
     found += re.findall(r"(?<!`)`(ttft-bench [^`]+)`(?!`)", text)
     return [re.split(r"\\?\|", line)[0] for line in found if line.startswith("ttft-bench ")]
 

@@ -81,7 +81,7 @@ class Tutorial:
     def _install(self, folder: Path) -> None:
         target = Path("site-packages").resolve()
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-        command += ["--disable-pip-version-check", "--target", str(target), str(folder)]
+        command += ["--disable-pip-version-check", "--target", str(target), str(folder.resolve())]
         subprocess.run(command, check=True, capture_output=True)
         self.monkeypatch.syspath_prepend(str(target))
         self.monkeypatch.setenv(

@@ -38,13 +38,13 @@ from __future__ import annotations
 
 #: Everything that was asked for succeeded.
 EXIT_OK = 0
-#: Some cells failed, or checks did; everything else is done and kept.
+#: Some cells failed, or checks did, or ``doctor`` found a problem; everything else is done and kept.
 EXIT_CELLS_FAILED = 1
 #: A fault of ttft-bench: the message names a file with the traceback, which a report of the fault should hold.
 EXIT_INTERNAL = 70
 #: Interrupted; every row that was finished is kept, and the same command goes on from there.
 EXIT_INTERRUPTED = 130
-#: The reader of the output went away, as in ``ttft-bench strategies | head -1``.
+#: The reader of the output went away, as ``head`` does.
 EXIT_PIPE = 141
 
 
@@ -101,7 +101,7 @@ class LabError(UsageError):
 
 
 class PluginError(TtftBenchError):
-    """A plug-in is missing or broken.
+    """A plug-in is missing or broken; its exit code is also that of a library that cannot be imported.
 
     Remedy: ``ttft-bench strategies`` lists what is installed, what is wrong with it and what to do.
     """
@@ -139,7 +139,7 @@ class ContractError(PluginError):
 
 
 class DataError(TtftBenchError):
-    """Data or a model is missing or unusable.
+    """Data or a model is missing or unusable; its exit code is also that of a file that the system refuses.
 
     Remedy: read the message: it names the file, folder or id, and what would do.
     """

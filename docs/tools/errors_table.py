@@ -17,7 +17,7 @@ def exit_codes() -> str:
         said = re.search(rf"^((?:#: .*\n)+){name} = ", source, re.MULTILINE)
         if said is None:
             raise ValueError(f"ttft_bench/errors.py: say above {name}, in lines that begin with #:, what it means")
-        rows[int(value)] = " ".join(said[1].replace("#: ", "").split())
+        rows[int(value)] = " ".join(said[1].replace("#: ", "").replace("``", "`").split())
     for cls in _classes():
         if cls.__base__ is module.TtftBenchError and cls.exit_code not in rows:
             rows[cls.exit_code] = f"{paragraphs(cls)[0]} See [{cls.__name__}](#{cls.__name__.lower()})."

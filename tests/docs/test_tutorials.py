@@ -50,12 +50,12 @@ def run(
 def test_write_a_selector(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     tutorial = run("write-a-selector.md", corpus=True)
     shown = capsys.readouterr().out
-    assert "my-idea 0.1.0" in shown and "spread[most=0.3]" in shown
+    assert "ttft-spread 0.1.0" in shown and "spread[most=0.3]" in shown
     rows = store.load_run(Path("my-run")).rows
     assert {"spread", "spread[most=0.7]", "knn", "hullft"} <= {row["strategy"] for row in rows}
     assert {row["status"] for row in rows} == {"ok"}
     own = [row for row in rows if row["strategy"].startswith("spread")]
-    assert {row["distribution"] for row in own} == {"my-idea 0.1.0"}
+    assert {row["distribution"] for row in own} == {"ttft-spread 0.1.0"}
     assert len(tutorial.ran) >= 6 and any("pytest" in line for line in tutorial.ran)
 
 
