@@ -142,7 +142,7 @@ def _load() -> tuple[dict[str, Asset], list[str]]:
         provider = point.dist.name if point.dist else "an unknown distribution"
         try:
             offered = _assets_of(point.load())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             broken.append(f"assets {point.name!r} of {provider} cannot be loaded ({error})")
             continue
         for asset in offered:

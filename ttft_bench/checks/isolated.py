@@ -20,7 +20,7 @@ from ttft_bench.checks import CheckResult, selector_checks
 from ttft_bench.checks.claims import CHECKS
 from ttft_bench.errors import BrokenPluginError, PluginError, SpecError, TtftBenchError, UsageError
 from ttft_bench.registry import Entry, entry, parse_specs
-from ttft_bench.registry.installed import update_remedy
+from ttft_bench.registry.installed import in_one_line, update_remedy
 from ttft_bench.registry.probe import describe
 
 #: Starting an interpreter and importing a heavy plug-in must not count against a check's time limit.
@@ -147,7 +147,7 @@ def _serve(theirs: Connection, item: dict[str, str], text: str) -> None:
             try:
                 result = check.run()
             except BaseException as error:  # SystemExit and the like end no more than the check
-                result = CheckResult(check.name, False, _reason(error))
+                result = CheckResult(check.name, False, in_one_line(error))
             theirs.send(result)
     theirs.close()
     os._exit(0)  # what a plug-in started (threads, exit handlers) may not hold the answer up
@@ -169,12 +169,7 @@ def _first(item: dict[str, str], text: str) -> dict[str, str]:
     except TtftBenchError:
         return {"status": "ok", "spec": text}  # a contract broken at building: the checks say which and why
     except BaseException as error:
-        return {"status": "broken", "cause": _reason(error), "remedy": update_remedy(Entry(**item))}
-
-
-def _reason(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+        return {"status": "broken", "cause": in_one_line(error), "remedy": update_remedy(Entry(**item))}
 
 
 __all__ = ["Checked", "check_all", "check_selector"]

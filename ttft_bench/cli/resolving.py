@@ -143,10 +143,11 @@ def _refuse_varied(before: Suite, after: Suite) -> None:
 
 
 def find_falsifiers(given: Path | None) -> list[Path]:
-    """The file that was given, or all installed ones."""
+    """The file that was given, or all installed ones; what is broken is told and left out."""
+    from ttft_bench.cli.console import note
     from ttft_bench.registry import FALSIFIERS, files
 
-    return [given] if given is not None else list(files(FALSIFIERS))
+    return [given] if given is not None else files(FALSIFIERS, note)
 
 
 def default_output(name: str) -> Path:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ttft_bench.cli import complete
 from ttft_bench.cli.new import Output, asks_for_new, write_new
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ttft_bench.sweep.catalogue import Listed
 
 
 def suites(
@@ -28,14 +33,12 @@ def suites(
 
     Costs are counted from the plan, and turned into time by measured rates; nothing is fetched or run.
     """
-    from rich.table import Table
-
     from ttft_bench.cli.console import print_json
     from ttft_bench.cli.tables import show_table
-    from ttft_bench.errors import UsageError
-    from ttft_bench.sweep.catalogue import HEADER, facts, find_suite, line, list_suites
+    from ttft_bench.errors import DuplicateNameError, UsageError
+    from ttft_bench.registry import SUITES, duplicate_message, duplicates
+    from ttft_bench.sweep.catalogue import find_suite, list_suites
     from ttft_bench.sweep.catalogue import markdown as as_markdown
-    from ttft_bench.text import printable
 
     words = words or []
     if asks_for_new("suite", words, output):
@@ -47,25 +50,37 @@ def suites(
     if markdown and (json or name):
         raise UsageError("--markdown prints the table of all suites: leave out the name and --json")
     listed = [find_suite(name)] if name else list_suites()
+    doubled = duplicates(SUITES)
     if json:
         found = [item.to_json() for item in listed]
         print_json(found[0] if name else found)
-        return
-    if markdown:
+    elif markdown:
         typer.echo(as_markdown(listed), nl=False)
-        return
+    else:
+        show_table(_table(listed, name))
+    if doubled and not name:
+        raise DuplicateNameError("; ".join(duplicate_message(found) for found in doubled.values()))
+
+
+def _table(listed: list[Listed], name: str | None) -> Table:
+    """All of them, a line each; or the facts about the one that was named."""
+    from rich.table import Table
+
+    from ttft_bench.sweep.catalogue import HEADER, facts, line
+    from ttft_bench.text import printable
+
     table = Table(box=None, pad_edge=False, show_header=name is None)
     if name:
         table.add_column(overflow="fold")
         table.add_column(overflow="fold")
         for title, text in facts(listed[0]):
             table.add_row(title, printable(text))
-    else:
-        for title in HEADER:
-            table.add_column(title, overflow="fold", justify="left" if title in HEADER[:2] else "right")
-        for item in listed:
-            table.add_row(*(printable(cell) for cell in line(item)))
-    show_table(table)
+        return table
+    for title in HEADER:
+        table.add_column(title, overflow="fold", justify="left" if title in HEADER[:2] else "right")
+    for item in listed:
+        table.add_row(*(printable(cell) for cell in line(item)))
+    return table
 
 
 __all__ = ["suites"]

@@ -170,10 +170,9 @@ def _command(folder: Path) -> str:
 
 
 def _report(folder: Path, as_json: bool) -> None:
-    from ttft_bench.registry import FALSIFIERS, files
     from ttft_bench.report import build_report
 
-    report = build_report(folder, falsifiers=files(FALSIFIERS))
+    report = build_report(folder, falsifiers=options.find_falsifiers(None))
     if as_json:
         print_json(report.to_json())
     else:

@@ -19,7 +19,8 @@ from ttft_bench.corpus.cachefiles import Note, silent
 from ttft_bench.corpus.embed import Embedder
 from ttft_bench.corpus.sentence import DEFAULT_EMBEDDER, load_embedder
 from ttft_bench.errors import BrokenPluginError, EmbeddingError, SpecError, TtftBenchError, UsageError
-from ttft_bench.registry import EMBEDDERS, distribution_of, entries, load
+from ttft_bench.registry import EMBEDDERS, distribution_of, ensure_importable, entries, load
+from ttft_bench.registry.installed import in_one_line
 from ttft_bench.seeds import derive_rng
 from ttft_bench.specs import Spec, fit_parameters, format_spec, parse_spec
 
@@ -71,7 +72,7 @@ class PlugIn:
         self._source = _source(name)
         self.name = name
         self.fingerprint = str(self._read("fingerprint", str))
-        self.batch_size = int(getattr(inner, "batch_size", 32))
+        self.batch_size = int(self._read("batch_size", int)) if hasattr(inner, "batch_size") else 32
         if not _FINGERPRINT.fullmatch(self.fingerprint):
             raise BrokenPluginError(
                 f"{self._source} has the fingerprint {self.fingerprint!r}, which names a folder of the cache: letters, "
@@ -93,11 +94,10 @@ class PlugIn:
             rows = np.asarray(self._inner.embed(list(texts)), dtype=np.float32)
         except TtftBenchError:
             raise
-        except Exception as error:
-            reason = " ".join(str(error).split())
+        except (Exception, SystemExit) as error:  # one that exits has failed; it does not end us
             raise EmbeddingError(
-                f"{self._source} failed on {len(texts)} texts: {type(error).__name__}: {reason}; tell its author, or "
-                "take another with --embedder"
+                f"{self._source} failed on {len(texts)} texts: {in_one_line(error)}; tell its author, or take another "
+                "with --embedder"
             ) from error
         if rows.shape != (len(texts), self.dimension):
             raise EmbeddingError(
@@ -107,7 +107,12 @@ class PlugIn:
         return rows
 
     def _read(self, what: str, kind: type) -> Any:
-        value = getattr(self._inner, what, None)
+        try:
+            value = getattr(self._inner, what, None)
+        except (Exception, SystemExit) as error:  # a property that reads weights, say
+            raise BrokenPluginError(
+                f"{self._source} cannot be used: its {what} failed: {in_one_line(error)}; tell its author"
+            ) from error
         if not isinstance(value, kind) or not value or not callable(getattr(self._inner, "embed", None)):
             value = value if value is not None else "missing"
             raise BrokenPluginError(
@@ -142,6 +147,7 @@ def open_embedder(name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note 
 
 
 def _open_plug_in(spec: Spec, device: str) -> PlugIn:
+    ensure_importable(spec.name, EMBEDDERS)
     make = load(spec.name, EMBEDDERS)
     try:
         known = dict(inspect.signature(make).parameters)
@@ -152,9 +158,10 @@ def _open_plug_in(spec: Spec, device: str) -> PlugIn:
         raise
     except (ValueError, UsageError) as error:
         raise SpecError(f"{spec}: {error}") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise BrokenPluginError(f"{_source(str(spec))} cannot be built: {reason}; tell its author") from error
+    except (Exception, SystemExit) as error:
+        raise BrokenPluginError(
+            f"{_source(str(spec))} cannot be built: {in_one_line(error)}; tell its author"
+        ) from error
     changed = {key: value for key, value in fitted.items() if value != known[key].default}
     return PlugIn(inner, format_spec(spec.name, changed))
 

@@ -178,7 +178,7 @@ def _build(name: str, note: Note) -> Iterable[Document]:
             raise TypeError(f"it yielded {type(wrong).__name__} where Document was due")
     except TtftBenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BrokenPluginError(
             f"corpus {name!r} of {item.source} cannot be built ({error}): update it or tell its author"
         ) from error

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ttft_bench.errors import BrokenPluginError, ContractError, SpecError, UsageError
+from ttft_bench.errors import BrokenPluginError, ContractError, PluginError, SpecError, UsageError
 from ttft_bench.registry.installed import (
     ASSETS,
     CORPORA,
@@ -29,7 +30,9 @@ from ttft_bench.registry.installed import (
     entries,
     entry,
     import_failure,
+    in_one_line,
     kind_of,
+    update_remedy,
 )
 from ttft_bench.selector import Selector
 from ttft_bench.specs import Spec, fit_parameters, parse_specs
@@ -79,13 +82,53 @@ def load(name: str, group: str = SELECTORS) -> Any:
         ) from error
 
 
-def files(group: str) -> list[Path]:
-    """The files that all members of a group stand for: each is a function without arguments that returns a path.
+def ensure_importable(name: str, group: str = SELECTORS, timeout_s: float = 20.0) -> None:
+    """Have a child process import a stranger's plug-in, unless it is here already.
+
+    One that hangs, crashes or ends the process when it is imported must not do so to ours.
 
     Raises:
-        BrokenPluginError: importing one failed.
+        UnknownPluginError, DuplicateNameError: as for :func:`load`.
+        BrokenPluginError: the child could not import it, or took longer than ``timeout_s`` seconds.
     """
-    return [Path(load(item.name, group)()) for item in entries(group)]
+    from ttft_bench.registry.listing import probe_rows
+
+    item = entry(name, group)
+    if item.built_in or item.value.partition(":")[0].strip() in sys.modules:
+        return
+    (row,) = probe_rows([item], timeout_s)
+    if row.status == "broken":
+        raise BrokenPluginError(f"{kind_of(group)} {name!r} of {item.source} cannot be used: {row.cause}; {row.remedy}")
+
+
+def file_of(name: str, group: str) -> Path:
+    """The file that a member of a group stands for: what is behind the name is a function that returns its path.
+
+    Raises:
+        UnknownPluginError, DuplicateNameError: as for :func:`load`.
+        BrokenPluginError: it cannot be imported, failed, or returned no path of a file.
+    """
+    ensure_importable(name, group)
+    make, item = load(name, group), entry(name, group)
+    try:
+        path = Path(make())
+        fault = "" if path.is_file() else f"{path} is no file"
+    except (Exception, SystemExit) as error:
+        fault = in_one_line(error)
+    if fault:
+        raise BrokenPluginError(f"{kind_of(group)} {name!r} of {item.source}: {fault}; {update_remedy(item)}")
+    return path
+
+
+def files(group: str, note: Callable[[str], None]) -> list[Path]:
+    """The files that all members of a group stand for; of one that is broken ``note`` is told in one line."""
+    found = []
+    for name in sorted({item.name for item in entries(group)}):
+        try:
+            found.append(file_of(name, group))
+        except PluginError as error:
+            note(f"warning: left out: {error}")
+    return found
 
 
 def load_selector(name: str) -> type[Selector]:
@@ -131,10 +174,10 @@ def build_selector(spec: str) -> Selector:
         selector = cls(**params)
     except (ValueError, UsageError) as error:
         raise SpecError(f"{wanted}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a constructor that exits is broken, not our end
         raise BrokenPluginError(
-            f"strategy {wanted} of {distribution_of(wanted.name)} cannot be built: "
-            f"{type(error).__name__}: {error}; tell its author"
+            f"strategy {wanted} of {distribution_of(wanted.name)} cannot be built: {in_one_line(error)}; "
+            "tell its author"
         ) from error
     object.__setattr__(selector, "name", wanted.name)  # a frozen dataclass is a selector like any other
     if type(selector).__repr__ is not Selector.__repr__:
@@ -176,8 +219,10 @@ __all__ = [
     "distribution_of",
     "duplicate_message",
     "duplicates",
+    "ensure_importable",
     "entries",
     "entry",
+    "file_of",
     "files",
     "kind_of",
     "list_group",

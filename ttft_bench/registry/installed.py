@@ -120,14 +120,19 @@ def distribution_of(name: str, group: str = SELECTORS) -> str:
 
 def import_failure(error: BaseException, item: Entry) -> tuple[str, str]:
     """Why an import failed and what to do, each in one line."""
-    text = " ".join(str(error).split())
-    cause = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    cause = in_one_line(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         if error.name.partition(".")[0] != item.value.partition(":")[0].partition(".")[0]:
             wanted = missing_distributions(_requirements(item.distribution)) or [error.name.partition(".")[0]]
             return cause, "try: pip install " + " ".join(wanted)
         return cause, f"try: pip install --force-reinstall {item.distribution}"
     return cause, update_remedy(item)
+
+
+def in_one_line(error: BaseException) -> str:
+    """An exception's class and text, e.g. ``ValueError: no luck``."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def update_remedy(item: Entry) -> str:

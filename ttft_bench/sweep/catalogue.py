@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ttft_bench.errors import TtftBenchError
+from ttft_bench.errors import DuplicateNameError, TtftBenchError
 from ttft_bench.registry import SUITES, entries
 from ttft_bench.sweep.cost import Cost, cost_of, duration
 from ttft_bench.sweep.rates import CPU, GPU
@@ -22,7 +22,8 @@ class Listed:
         source: distribution and version that offer it.
         suite: the suite; None if it cannot be read.
         cost: what it costs; None if that cannot be said.
-        problem: why suite or cost are missing; empty if nothing is.
+        problem: why suite or cost are missing, and what to do; empty if nothing is.
+        status: ok | broken (it cannot be read) | duplicate | missing-requirement (a strategy of it cannot be used).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Listed:
     suite: Suite | None = None
     cost: Cost | None = None
     problem: str = ""
+    status: str = "ok"
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class Listed:
         return {
             "name": self.name,
             "source": self.source,
+            "status": self.status,
             "problem": self.problem,
             "leak_control": self.leak_control,
             "pool_sources": list(self.pool_sources),
@@ -82,15 +85,17 @@ def find_suite(name: str) -> Listed:
 def _listed(name: str, source: str) -> Listed:
     try:
         return _with_cost(name, source, load_suite(name))
+    except DuplicateNameError as error:
+        return Listed(name, source, problem=str(error), status="duplicate")
     except TtftBenchError as error:
-        return Listed(name, source, problem=str(error))
+        return Listed(name, source, problem=str(error), status="broken")
 
 
 def _with_cost(name: str, source: str, suite: Suite) -> Listed:
     try:
         cost = cost_of(suite)
     except TtftBenchError as error:  # a strategy that is not installed
-        return Listed(name, source, suite, problem=str(error))
+        return Listed(name, source, suite, problem=str(error), status="missing-requirement")
     return Listed(name, source, suite, cost, "" if cost else "the number of prompts is known once the corpus is read")
 
 

@@ -17,13 +17,12 @@ from ttft_bench.corpus.sources import hashed_name
 from ttft_bench.engine.choices import ARMS
 from ttft_bench.engine.schedule import Reuse, Step, build_schedule
 from ttft_bench.engine.settings import Settings
-from ttft_bench.errors import BrokenPluginError, UsageError
+from ttft_bench.errors import UsageError
 from ttft_bench.sweep.schema import CELL_ID_VERSION
 from ttft_bench.sweep.suite import Suite
 
 if TYPE_CHECKING:
     from ttft_bench.selector import Selector
-    from ttft_bench.specs import Spec
 
 #: Turns picked documents into what the steps of a schedule train on: chunks, batches.
 Arrange = Callable[[Sequence[int]], Sequence[Hashable]]
@@ -244,14 +243,14 @@ def make_jobs(suite: Suite) -> list[Job]:
         SpecError, PluginError: a spec does not fit an installed strategy.
         UsageError: no strategy, or one given twice.
     """
-    from ttft_bench.registry import build_selector, distribution_of, parse_specs
+    from ttft_bench.registry import distribution_of, parse_specs
 
     budgets = tuple(sorted(set(suite.select.budgets)))
     arms = picked_arms(suite)
     jobs: list[Job] = []
     for text in suite.select.strategies:
         for parsed in parse_specs(text):
-            selector = build_probed(parsed)
+            selector = build_probed(str(parsed))
             spec = repr(selector)
             useful = useful_reuse(suite.select.reuse, selector.repeats)
             given = (spec, spec, distribution_of(parsed.name), suite.pool.source, budgets, useful)
@@ -259,7 +258,7 @@ def make_jobs(suite: Suite) -> list[Job]:
     if not jobs:
         raise UsageError("no strategies: give --strategies, e.g. --strategies hullft,sift,knn")
     for control in suite.controls:
-        selector = build_selector(control.strategy)
+        selector = build_probed(control.strategy)
         distribution = distribution_of(selector.name)
         jobs.append(Job(control.label, repr(selector), distribution, control.pool, budgets[-1:], (1,), True, arms))
     labels = [job.label for job in jobs]
@@ -279,22 +278,17 @@ def base_jobs(suite: Suite) -> list[Job]:
     return [Job(BASE, "", "", "", (0,), (1,), True, ("none",))] if "none" in suite.select.arms else []
 
 
-def build_probed(spec: Spec) -> Selector:
+def build_probed(spec: str) -> Selector:
     """Build a selector, a stranger's only once a child process could import it: one that hangs must not hang the run.
 
     Raises:
         SpecError, PluginError: the spec does not fit an installed strategy, or that cannot be used.
     """
-    from ttft_bench.registry import build_selector, entry
-    from ttft_bench.registry.listing import probe_rows
+    from ttft_bench.registry import build_selector, ensure_importable, parse_specs
 
-    item = entry(spec.name)
-    if not item.built_in:
-        (row,) = probe_rows([item], timeout_s=20.0)
-        if row.status == "broken":
-            why = f"{row.cause}; {row.remedy}"
-            raise BrokenPluginError(f"strategy {spec.name!r} of {item.source} cannot be used: {why}")
-    return build_selector(str(spec))
+    for parsed in parse_specs(spec):
+        ensure_importable(parsed.name)
+    return build_selector(spec)
 
 
 __all__ = [

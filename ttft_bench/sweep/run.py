@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -200,7 +201,10 @@ def _note_failures(picks: Picks, jobs: Sequence[Job], prepared: Prepared, report
             if label == job.label and prompt in prompts and budget in job.budgets and record["status"] != "ok"
         ]
         if bad:
-            reporter.note(f"warning: {job.label}: {len(bad)} selection(s) failed, first: {bad[0]['reason']}")
+            reporter.note(
+                f"warning: {job.label}: {len(bad)} selection(s) failed, first: {bad[0]['reason']}; "
+                f"see `{shlex.join(['ttft-bench', 'check', job.spec])}`, or tell the author of {job.distribution}"
+            )
 
 
 __all__ = ["Outcome", "Plan", "Reporter", "Request", "plan_run", "run_selection", "run_sweep"]

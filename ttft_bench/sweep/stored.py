@@ -134,13 +134,11 @@ def _repeats(records: Sequence[dict[str, Any]]) -> bool:
 
     What the picks happen to hold does not count: one part of them may hold no repeats where another does.
     """
-    from ttft_bench.registry import parse_specs
-
     stated = [record["repeats"] for record in records if "repeats" in record]
     if stated:
         return any(stated)
     try:
-        return build_probed(*parse_specs(records[0]["spec"])).repeats
+        return build_probed(records[0]["spec"]).repeats
     except (PluginError, SpecError):
         return True  # it is not on this machine; a row too many costs nothing
 
@@ -153,7 +151,7 @@ def _label(spec: Spec, stored: Container[str]) -> str:
     if str(spec) in stored:
         return str(spec)
     try:
-        return repr(build_probed(spec))
+        return repr(build_probed(str(spec)))
     except PluginError:
         return str(spec)
 

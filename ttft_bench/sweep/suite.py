@@ -16,7 +16,7 @@ from ttft_bench.corpus.sources import EMBEDDING, POOL_SOURCES
 from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, PROTOCOLS, REUSE_MODES, check_choice
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
-from ttft_bench.registry import SUITES, load
+from ttft_bench.registry import SUITES, file_of
 from ttft_bench.sweep.parts import ControlSpec, Published, Variant
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
@@ -291,15 +291,15 @@ def load_suite(name_or_path: str) -> Suite:
 
     Raises:
         SuiteError: no such suite or file, not TOML, an unknown key, or a value of the wrong type.
+        PluginError: two distributions offer the suite, or its function cannot be imported or gives no file.
     """
     path = Path(name_or_path)
     if path.suffix == ".toml" or path.is_file():
         return read_suite(path)
     try:
-        file = load(name_or_path, SUITES)()
+        return read_suite(file_of(name_or_path, SUITES))
     except UnknownPluginError as error:
         raise SuiteError(f"{error}; or give the path of a .toml file") from error
-    return read_suite(Path(file))
 
 
 def read_suite(path: Path) -> Suite:

@@ -17,7 +17,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ttft_bench.picking import Call, pick
-from ttft_bench.selector import measure
+from ttft_bench.registry.installed import in_one_line, missing_distributions
+from ttft_bench.selector import Selector, measure
 
 #: Starting an interpreter and importing a heavy plug-in must not count against a strategy's own time limit.
 STARTUP_S = 120.0
@@ -144,7 +145,7 @@ def _serve(connection: Connection, spec: str) -> None:
     try:
         selector = build_selector(spec)
     except BaseException as error:
-        connection.send(Answer("failed", _reason(error), {}))
+        connection.send(Answer("failed", in_one_line(error), {}))
         return
     connection.send(Answer("ok", "", {}))
     while True:
@@ -155,11 +156,11 @@ def _serve(connection: Connection, spec: str) -> None:
         connection.send(_select(selector, call))
 
 
-def _select(selector: Any, call: Call) -> Answer:
+def _select(selector: Selector, call: Call) -> Answer:
     try:
         picked = pick(selector, call)
     except BaseException as error:
-        return Answer("failed", _reason(error), {})
+        return Answer("failed", _reason(error, selector), {})
     selection = picked.selection
     values = {
         "positions": selection.positions.tolist(),
@@ -174,9 +175,10 @@ def _select(selector: Any, call: Call) -> Answer:
     return Answer("ok", picked.remark, values)
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _reason(error: BaseException, selector: Selector) -> str:
+    """Why ``select`` failed, with the command that installs what it declares to need, where that is the cause."""
+    missing = missing_distributions(list(selector.requires)) if isinstance(error, ImportError) else []
+    return in_one_line(error) + (f"; pip install {' '.join(missing)}" if missing else "")
 
 
 __all__ = ["Answer", "Worker"]

@@ -1,0 +1,1 @@
+raise RuntimeError("it was never finished")
