@@ -33,6 +33,8 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
     for name, options in changes.items():
         if plan.ideas and not name.startswith(plan.ideas):
             continue
+        if plan.device.type == "cpu" and options.attention in ("flash", "cudnn"):
+            continue  # kernels of a GPU
         plan.note(f"  {name}")
         try:
             for row in ours(replace(plan, options=options, backend="compiled"), shape, "ideas"):

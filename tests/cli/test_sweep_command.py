@@ -140,6 +140,7 @@ def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
         (("--budgets", "20-10"), 2, "ascending"),
         (("--budgets", "²"), 2, "not a whole number"),
         (("--reuse", "0"), 2, "reuse interval '0'"),
+        (("--seed", str(2**63)), 2, "seed must be a whole number of at most 64 bits"),
         (("--reuse-grouping", "sideways"), 2, "runs, global"),
         (("--pool-k", "0"), 2, "pool.k must be at least 1"),
         (("--limit", "0"), 2, "--limit"),

@@ -286,6 +286,15 @@ def test_out_of_memory_in_any_phase_is_a_row_and_the_sweep_goes_on(suite, picks,
     assert quality(rows) == quality(fresh)
 
 
+def test_no_more_lanes_are_opened_than_have_work(suite, picks, tmp_path):
+    log = Log()
+    outcome = run_sweep(Request(suite, tmp_path / "run", device="cpu", picks=picks, lanes=1000), log)
+    rows = store.load_run(tmp_path / "run").rows
+    (opened,) = {row["lanes"] for row in rows if row["steps"]}
+    assert outcome.failed == 0 and 1 < opened < 50
+    assert any(f"1000 lanes were asked for, {opened} have work" in note for note in log.notes)
+
+
 def test_an_interrupt_in_lanes_keeps_what_is_finished(suite, picks, tmp_path):
     class Impatient(Log):
         def progress(self, stage, done, total):

@@ -72,7 +72,7 @@ Grouping = Annotated[
     str | None,
     typer.Option(
         "--reuse-grouping",
-        help="runs (keep the order), global (equal items together), or both.",
+        help="runs (keep the order), global (equal items together), or both as a list.",
         autocompletion=complete.words("runs", "global"),
         rich_help_panel=_COMPARED,
     ),

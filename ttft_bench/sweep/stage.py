@@ -67,13 +67,16 @@ def finetune_cells(
             f"{model.name} takes {model.max_positions} tokens: texts are cut there, not at {suite.model.max_tokens}"
         )
     settings = suite.finetune.settings()
-    lanes = open_lanes(model, settings, request.lanes, backend=request.backend)
-    manifest["execution"] = lanes[0].engine.backend.describe()
     chunk = suite.finetune.long == "chunk"
     items = Items(model, picks.texts, suite.model.max_tokens, chunk, settings.batch)
     twins = find_twins(cells, finished, picks.sequences(), items.arrange)
     todo = [cell for cell in todo if cell.cell_id not in twins]
     tasks = make_tasks(todo, picks.sequences(), items.arrange)
+    count = min(request.lanes, max(1, len(tasks)))  # a lane without work would only cost its building
+    if count < request.lanes:
+        reporter.note(f"{request.lanes} lanes were asked for, {count} have work: no more are opened")
+    lanes = open_lanes(model, settings, count, backend=request.backend)
+    manifest["execution"] = lanes[0].engine.backend.describe()
     served = {cell.cell_id for task in tasks for group in task.checkpoints.values() for cell in group}
     with store.Journal(request.folder / store.RESULTS) as journal:
         writer = Writer(journal.append)

@@ -214,6 +214,8 @@ class Suite:
                 shown = ",".join(map(str, numbers)) or "none"
                 raise UsageError(f"{what} must be whole numbers of at least 1, got {shown}")
 
+        if not -(2**63) <= self.seed < 2**63:  # a column of 64 bits
+            raise UsageError(f"seed must be a whole number of at most 64 bits, sign included, got {self.seed}")
         if self.corpus.subsets == ():
             raise UsageError("corpus.subsets must name a subset: leave it out for all of them")
         if max(self.select.budgets) > MAX_BUDGET:
@@ -294,7 +296,7 @@ def load_suite(name_or_path: str) -> Suite:
         PluginError: two distributions offer the suite, or its function cannot be imported or gives no file.
     """
     path = Path(name_or_path)
-    if path.suffix == ".toml" or path.is_file():
+    if path.suffix == ".toml" or len(path.parts) > 1 or path.is_file():
         return read_suite(path)
     try:
         return read_suite(file_of(name_or_path, SUITES))
