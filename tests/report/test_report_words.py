@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ttft_bench.cli.tables import show_table
 from ttft_bench.report import format as fmt
 from ttft_bench.report.analysis import analyse
 from ttft_bench.report.summary import notes, ranking_lines, summarise
@@ -113,6 +114,25 @@ def test_the_table_fits_a_terminal_of_eighty_columns(sweep_rows: Make) -> None:
     assert "…" not in shown
     assert "random-corpus*" in shown
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("width", [80, 140, 240])
+def test_names_that_differ_at_their_end_are_told_apart_on_any_terminal(
+    make_cell: Make, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    for name, value in (("NO_COLOR", "1"), ("TERM", "xterm"), ("COLUMNS", str(width))):
+        monkeypatch.setenv(name, value)
+    start = "hullft[solver=fully-corrective,rounding=largest-remainder,ridge=0.001,cap="
+    modes = {"reuse_interval": 4, "reuse_grouping": "global", "reuse_mode": "weighted-loss", "arm": "in-context"}
+    rows = [make_cell(f"{start}{cap}]", pct=88.0 + cap, reuse_interval=1, lr=1e-5) for cap in (1, 2)]
+    rows += [make_cell("sift", **modes, trainable=trainable) for trainable in ("last[n=1]", "last[n=2]")]
+    show_table(build_table(analyse(rows, {})))
+    shown = "".join(capsys.readouterr().out.split())
+    for setting in (f"{start}1]", f"{start}2]", "last[n=1]", "last[n=2]"):
+        assert setting in shown, shown
+    assert "…" not in shown
+    assert f"{start}1] (N = 4" in summarise(analyse(rows, {})), "the sentence names its setting whole"
 
 
 def test_missing_gaps_are_dashes_and_the_largest_gap_is_shown(make_cell: Make) -> None:

@@ -14,8 +14,8 @@ from ttft_bench.text import printable
 
 
 def name(group: Group) -> str:
-    """A setting in words, harmless to show."""
-    return printable(str(group.key), limit=80)
+    """A setting in words, harmless to show; whole, as cut ones could be any of several."""
+    return printable(str(group.key))
 
 
 def summarise(analysis: Analysis) -> str:
@@ -54,7 +54,7 @@ def beside_reference(analysis: Analysis, family: Family) -> str:
         "equivalent": f"the two are equivalent (within ±{EQUIVALENCE_MARGIN} points)",
         "not decided": "which of the two is better is not decided",
     }.get(found.verdict, f"there is no verdict ({found.verdict})")
-    ours, theirs = printable(str(found.setting), limit=80), printable(str(found.reference), limit=80)
+    ours, theirs = printable(str(found.setting)), printable(str(found.reference))
     value, low, high = found.difference.value, found.difference.low, found.difference.high
     interval = "" if low is None or high is None else f"; 95 % interval {_side(low)} to {_side(high)}"
     return f"Prompt by prompt, {ours} is {_side(value)} {theirs} (in points of BPB%{interval}): {said}."
@@ -157,7 +157,7 @@ def _reuse_notes(analysis: Analysis) -> list[str]:
         if not group.control:
             settings.setdefault(group.key.strategy, set()).add(group.key.reuse_interval)
     union = set().union(*settings.values()) if settings else set()
-    once = sorted(printable(strategy, limit=60) for strategy, found in settings.items() if found == {1} != union)
+    once = sorted(printable(strategy) for strategy, found in settings.items() if found == {1} != union)
     if not once:
         return []
     return [

@@ -35,12 +35,14 @@ CAPTION = (
 
 
 def cells(analysis: Analysis, group: Group) -> list[str]:
-    """One line of the table as plain text, in the order of :data:`COLUMNS`."""
+    """One line of the table as plain text, in the order of :data:`COLUMNS`.
+
+    Names are whole, however long: settings that are swept differ in their last parameter, and cut they would be one.
+    """
     bpb, times = group.bpb, group.times
-    strategy = printable(group.key.strategy, limit=60) + ("*" if group.control else "")
     return [
-        strategy,
-        printable(group.key.reuse, limit=20),
+        printable(group.key.strategy) + ("*" if group.control else ""),
+        printable(group.key.reuse),
         str(group.key.budget),
         fmt.fixed(None if bpb is None else bpb.mean),
         fmt.MISSING if bpb is None else fmt.interval(bpb.low, bpb.high, bpb.n),
