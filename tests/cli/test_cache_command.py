@@ -180,6 +180,31 @@ def test_an_entry_that_cannot_be_removed_is_an_error(cache, monkeypatch):
     assert (cache / f"pools/{HASH}/an-embedder_k5.npz").exists() and list(cache.glob(".removing-*")) == []
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cache", "info"),
+        ("cache", "info", "--json"),
+        ("cache", "clear", "all", "-y"),
+        ("assets", "list"),
+        ("assets", "fetch", "all-minilm-l6-v2"),
+        ("corpus", "info", "minipile"),
+        ("select", "--config", "tiny.toml", "-o", "run"),
+        ("sweep", "--config", "tiny.toml", "-o", "run", "--device", "cpu"),
+        ("sweep", "--config", "tiny.toml", "-o", "run", "--device", "cpu", "--dry-run"),
+        ("adapt", "--corpus", "tiny.toml", "a prompt"),
+    ],
+)
+def test_a_cache_that_is_a_file_is_no_empty_one(invoke, tiny, tmp_path, monkeypatch, words):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "file"))
+    done = invoke(*words)
+    assert (done.code, done.out) == (2, "")
+    told = f"error: TTFT_BENCH_CACHE names no folder: {tmp_path / 'file'} is a file, not a folder; set it to a folder"
+    assert done.err.count("error:") == 1 and told in done.err, done.err
+    assert (tmp_path / "file").read_text() == "mine" and not (tmp_path / "run" / "picks.jsonl").exists()
+
+
 def test_an_unknown_kind_and_an_empty_cache(invoke, tmp_path, monkeypatch):
     monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "nothing"))
     wrong = invoke("cache", "clear", "embedings")

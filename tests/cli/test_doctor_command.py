@@ -138,9 +138,10 @@ def test_accelerators(monkeypatch, tmp_path):
 
 def test_storage_that_cannot_be_used(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "file"))
-    cache = _by_name(storage.examine())["cache"]
-    assert cache.status == "problem" and "it is a file" in cache.detail and "TTFT_BENCH_CACHE" in cache.remedy
+    for name, words in (("file", "it is a file"), ("file/below", "file is a file")):
+        monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / name))
+        cache = _by_name(storage.examine())["cache"]
+        assert cache.status == "problem" and words in cache.detail and "TTFT_BENCH_CACHE" in cache.remedy
     monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "new"))
     monkeypatch.setattr(storage, "_LEAST_BYTES", 2**80)
     found = _by_name(storage.examine())

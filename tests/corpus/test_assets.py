@@ -201,13 +201,19 @@ def test_a_full_or_closed_disk_is_a_storage_error(index: Path, monkeypatch: pyte
     assert assets.check("toy").state == "missing"
 
 
-def test_a_cache_that_is_a_file_is_a_storage_error(
-    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_cache_that_is_a_file_is_refused_by_whoever_asks_for_it(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(StorageError, match="set TTFT_BENCH_CACHE"):
-        assets.fetch("toy")
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / name))
+    for ask in (assets.cache_dir, lambda: assets.fetch("toy"), lambda: assets.path("toy")):
+        with pytest.raises(UsageError, match=r"TTFT_BENCH_CACHE names no folder: .*file is a file, not a folder; set"):
+            ask()
+    monkeypatch.delenv("TTFT_BENCH_CACHE")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda *names, **settings: str(tmp_path / name))
+    with pytest.raises(StorageError, match="set TTFT_BENCH_CACHE to a folder"):
+        assets.cache_dir()
 
 
 def test_pip_that_finds_nothing_says_what_and_what_to_do(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:

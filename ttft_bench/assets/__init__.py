@@ -19,7 +19,8 @@ from ttft_bench.assets.offers import (
     catalogue,
     find,
 )
-from ttft_bench.assets.store import Note, State, Verification, cache_dir, check, fetch, path, resolve_source, verify
+from ttft_bench.assets.place import cache_dir, cache_place, in_the_way
+from ttft_bench.assets.store import Note, State, Verification, check, fetch, path, resolve_source, verify
 
 __all__ = [
     "ONE_WHEEL_EVERYWHERE",
@@ -30,10 +31,12 @@ __all__ = [
     "Verification",
     "broken_providers",
     "cache_dir",
+    "cache_place",
     "catalogue",
     "check",
     "fetch",
     "find",
+    "in_the_way",
     "path",
     "resolve_source",
     "verify",

@@ -15,7 +15,6 @@ of it or nothing, whoever was interrupted and whoever fetches at the same time.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from ttft_bench.assets.convert import convert
 from ttft_bench.assets.files import extract, sha256_of, storage, sync
 from ttft_bench.assets.offers import Asset, catalogue, find
 from ttft_bench.assets.pip import download
+from ttft_bench.assets.place import cache_dir
 from ttft_bench.errors import AssetError, UsageError
 
 Note = Callable[[str], None]
@@ -44,16 +44,6 @@ class Verification:
     name: str
     state: State
     faults: tuple[str, ...] = ()
-
-
-def cache_dir() -> Path:
-    """The cache folder: ``TTFT_BENCH_CACHE`` if set, else the platform's cache folder for the user."""
-    chosen = os.environ.get("TTFT_BENCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("ttft-bench", appauthor=False))
 
 
 def path(name: str) -> Path:
@@ -262,4 +252,4 @@ def _download(asset: Asset, folder: Path, note: Note) -> tuple[Path, str]:
     )
 
 
-__all__ = ["Note", "State", "Verification", "cache_dir", "check", "fetch", "path", "resolve_source", "verify"]
+__all__ = ["Note", "State", "Verification", "check", "fetch", "path", "resolve_source", "verify"]

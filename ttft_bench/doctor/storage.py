@@ -22,10 +22,11 @@ def examine() -> Iterator[Finding]:
     """Everything that is written or read outside the libraries."""
     from ttft_bench import assets
 
-    cache = assets.cache_dir()
+    cache = assets.cache_place()
     yield from _cache(cache)
     yield _free("free disk for the cache", cache, "remove some (`ttft-bench cache clear`), or set TTFT_BENCH_CACHE")
-    yield from _assets()
+    if assets.in_the_way(cache) is None:
+        yield from _assets()
     yield _folder_for_runs(Path.cwd())
     yield _free("free disk for runs", Path.cwd(), "free some, or name another folder with --output")
     encoding = sys.stdout.encoding
@@ -91,8 +92,11 @@ def _existing(folder: Path) -> Path:
 
 def _unwritable(folder: Path) -> str:
     """Why nothing can be written into a folder, or where it will be made; empty if it can."""
-    if folder.exists() and not folder.is_dir():
-        return "it is a file"
+    from ttft_bench.assets import in_the_way
+
+    obstacle = in_the_way(folder)
+    if obstacle is not None:
+        return "it is a file" if obstacle == folder else f"{obstacle} is a file"
     place = _existing(folder)
     if not os.access(place, os.W_OK | os.X_OK):
         return "permission denied"

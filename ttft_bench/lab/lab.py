@@ -156,6 +156,7 @@ class Lab:
         parse_index(index)
         reuse_settings = Reuse(reuse, reuse_grouping, reuse_mode)
         selector = build_selector(strategy)
+        cache = cache_dir()
         self._pool_k = pool_k
         self._near_duplicates = not exclude_near_duplicates
         self.protocol = protocol
@@ -172,7 +173,7 @@ class Lab:
             documents,
             open_embedder(embedder, note=self._progress_note) if isinstance(embedder, str) else embedder,
             index=index,
-            cache=cache_dir(),
+            cache=cache,
             note=self._progress_note,
             on_progress=self._documents_progress,
         )

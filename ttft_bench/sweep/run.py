@@ -69,11 +69,13 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
 
 def _open(request: Request) -> tuple[Request, torch.device, Stored | None, list[Job]]:
     """What a run looks at first: device, stored picks, strategies; the request comes back with all of it settled."""
+    from ttft_bench.assets import cache_dir
     from ttft_bench.engine.model import resolve_device
 
     target = resolve_device(request.device)
     request = _settle_precision(request, target)
     if request.picks is None:
+        cache_dir()  # refused before anything is read and embedded for it
         return request, target, None, make_jobs(request.suite)
     stored = from_picks(request)
     return replace(request, suite=stored.suite), target, stored, stored.jobs
@@ -112,9 +114,11 @@ def _cells(suite: Suite, prompts: Sequence[str], jobs: Sequence[Job], identity: 
 
 def run_selection(request: Request, reporter: Reporter) -> Outcome:
     """``ttft-bench select``: make and store picks, finetune nothing."""
+    from ttft_bench.assets import cache_dir
     from ttft_bench.engine.host import fit_threads
 
     fit_threads()
+    cache_dir()  # refused before anything is read and embedded for it
     jobs = make_jobs(request.suite)
     with store.writing(request.folder):
         picks, _ = _select(request, jobs, reporter)
