@@ -150,9 +150,30 @@ def test_links_are_never_followed(invoke, cache, tmp_path):
     assert (cache / f"embeddings/linked-{HASH}").is_symlink()
     (cache / "pools").rmdir()
     (cache / "pools").symlink_to(outside / "pools")
-    refused = invoke("cache", "clear", "pools", "-y")
-    assert refused.code == 2 and "is a link" in refused.err
+    for words in (("pools",), ("leaks", "pools"), ("all", "pools")):
+        refused = invoke("cache", "clear", *words, "-y")
+        assert refused.code == 2 and "is a link" in refused.err, "named itself, it asks for what cannot be"
     assert _files(outside) == before and "a link: left alone" in invoke("cache", "info").out
+
+
+def test_all_passes_links_by_and_clears_the_rest(invoke, cache, tmp_path):
+    outside = tmp_path / "outside"
+    (cache / "pools").rename(outside)
+    (cache / "pools").symlink_to(outside)
+    (cache / "indexes" / f"flat-ip-{HASH}.faiss").rename(tmp_path / "index")
+    (cache / f"indexes/flat-ip-{HASH}.faiss").symlink_to(tmp_path / "index")
+    kept = [str(cache / name) for name in (f"indexes/flat-ip-{HASH}.faiss", "pools")]
+    before = _files(outside), _files(cache)
+    dry = invoke("cache", "clear", "all", "--dry-run", "--quiet")
+    assert dry.code == 0 and (_files(outside), _files(cache)) == before
+    done = invoke("cache", "clear", "all", "-y", "--json", "--quiet")
+    printed = json.loads(done.out)
+    assert_documented("cache clear", printed)
+    assert done.code == 0 and printed["links"] == kept and len(printed["removed"]) == 5
+    for result in (dry, done):
+        assert all(f"warning: {path} is a link: it is left" in result.err for path in kept), result.err
+    assert _files(outside) == before[0] and (tmp_path / "index").read_bytes() and (cache / "pools").is_symlink()
+    assert {name.partition("/")[0] for name in _files(cache)} == {"indexes"}, "the link and the lock beside it"
 
 
 def test_what_another_process_makes_is_left(invoke, cache):

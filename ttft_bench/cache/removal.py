@@ -30,7 +30,7 @@ class Outcome:
 
 
 def choose(root: Path, names: Sequence[str], older_than_days: float | None = None) -> list[Entry]:
-    """The entries that a user means.
+    """The entries that a user means; ``all`` passes by what :func:`links` finds.
 
     Args:
         root: the cache folder.
@@ -38,18 +38,36 @@ def choose(root: Path, names: Sequence[str], older_than_days: float | None = Non
         older_than_days: only what was written longer ago; everything if None.
 
     Raises:
-        UsageError: no kind has that name, or its folder is a link.
+        UsageError: no kind has that name, or the folder of one that is named itself is a link.
         StorageError: the cache cannot be read.
     """
-    known = [kind.name for kind in KINDS]
-    wanted = set(known) if "all" in names else set(names)
-    for name in sorted(wanted - set(known)):
-        raise UsageError(f"the cache has no kind {name!r}{nearest(name, known)} (kinds: {', '.join(known)}, or all)")
-    holdings = [holding for holding in contents(root) if holding.kind.name in wanted]
+    holdings = _wanted(root, names)
     for holding in holdings:
-        _refuse_link(holding)
+        if holding.kind.name in names:
+            _refuse_link(holding)
     limit = None if older_than_days is None else time.time() - 86_400 * older_than_days
     return [entry for holding in holdings for entry in holding.entries if limit is None or entry.newest < limit]
+
+
+def links(root: Path, names: Sequence[str]) -> list[Path]:
+    """The links among the kinds that a user means, whole kinds and in their folders: all of them are left alone.
+
+    Raises:
+        UsageError: no kind has that name.
+        StorageError: the cache cannot be read.
+    """
+    found = []
+    for holding in _wanted(root, names):
+        inside = (holding.path / name for name in holding.foreign)
+        found += [holding.path] if holding.link else [path for path in inside if path.is_symlink()]
+    return found
+
+
+def _wanted(root: Path, names: Sequence[str]) -> list[Holding]:
+    known = [kind.name for kind in KINDS]
+    for name in sorted({*names} - {*known, "all"}):
+        raise UsageError(f"the cache has no kind {name!r}{nearest(name, known)} (kinds: {', '.join(known)}, or all)")
+    return [holding for holding in contents(root) if "all" in names or holding.kind.name in names]
 
 
 def _refuse_link(holding: Holding) -> None:
@@ -104,4 +122,4 @@ def _locks(entry: Entry) -> Iterator[bool]:
             yield True
 
 
-__all__ = ["Outcome", "choose", "clear"]
+__all__ = ["Outcome", "choose", "clear", "links"]

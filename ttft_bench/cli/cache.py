@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ttft_bench.cli import complete
-from ttft_bench.cli.console import note, print_json, stdout, tell
+from ttft_bench.cli.console import WARNING, note, print_json, stdout, tell
 
 app = typer.Typer(help="What is kept on this machine between runs, and removing it.", no_args_is_help=True)
 
@@ -78,16 +78,20 @@ def clear(
 ) -> None:
     """Remove kinds of things from the cache, after asking. Runs and reports are not in it.
 
-    What other processes are making is left; so is everything that ttft-bench did not make, and links.
+    What other processes are making is left; so is everything that ttft-bench did not make, and links, with a warning.
+    A kind whose folder is a link is passed by where `all` is asked for, and refused where it is named itself.
     """
     from ttft_bench.assets import cache_dir
-    from ttft_bench.cache import KINDS, Entry, Outcome, choose
+    from ttft_bench.cache import KINDS, Entry, Outcome, choose, links
     from ttft_bench.cache import clear as remove
     from ttft_bench.errors import UsageError
     from ttft_bench.text import size
 
     root = cache_dir()
     chosen = choose(root, kinds, older_than)
+    passed = links(root, kinds)
+    for path in passed:
+        note(f"{WARNING}{path} is a link: it is left, and so is what it leads to, which is outside the cache")
     total = f"{len(chosen)} entries, {size(sum(entry.bytes for entry in chosen))}"
     if chosen and not dry_run and not yes:
         if not sys.stdin.isatty():
@@ -108,7 +112,8 @@ def clear(
     if as_json:
         shown = [{"kind": entry.kind, "path": str(entry.path), "bytes": entry.bytes} for entry in removed]
         left = [str(entry.path) for entry in kept]
-        return print_json({"cache": str(root), "dry_run": dry_run, "removed": shown, "kept": left, "bytes": freed})
+        lists = {"removed": shown, "kept": left, "links": [str(path) for path in passed]}
+        return print_json({"cache": str(root), "dry_run": dry_run, **lists, "bytes": freed})
     verb = "would be removed" if dry_run else "removed"
     stdout().print(f"{len(removed)} entries {verb}, {size(freed)}")
     return None
