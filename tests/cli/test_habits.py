@@ -11,9 +11,10 @@ import warnings
 from pathlib import Path
 
 import pytest
+import typer
 
 from documented import assert_documented
-from ttft_bench.cli import console, everywhere
+from ttft_bench.cli import app, console, everywhere
 from ttft_bench.cli.console import Level, note, print_json, progress_bar, set_level, tell
 from ttft_bench.cli.tables import show_table
 
@@ -232,6 +233,27 @@ def test_shells_complete_names_without_importing_what_they_name(tmp_path):
     assert _completions("ttft-bench assets fetch smol", tmp_path) == ["smollm2-135m-instruct"]
     assert _completions("ttft-bench cache clear ind", tmp_path) == ["indexes"]
     assert _completions("ttft-bench doc", tmp_path) == ["doctor"]
+
+
+def _command_names(command, name):
+    yield name
+    for child, found in getattr(command, "commands", {}).items():
+        yield from _command_names(found, f"{name} {child}")
+
+
+def test_every_usage_line_reads_alike_however_it_was_started(invoke, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    names = list(_command_names(typer.main.get_command(app), "ttft-bench"))
+    assert len(names) > 25 and "ttft-bench cache clear" in names
+    for name in names:
+        helped = invoke(*name.split()[1:], "--help")
+        usage = next(line for line in helped.out.splitlines() if "Usage:" in line)
+        assert usage.split("Usage: ")[1].startswith(f"{name} [OPTIONS]"), usage
+        assert "[[" not in usage, "brackets of what may be left out are typer's business"
+    wrong = invoke("cache", "clear", "--no-such-flag")
+    assert wrong.code == 2 and wrong.err.startswith("Usage: ttft-bench cache clear [OPTIONS] {KIND}...")
+    done = subprocess.run([*MAIN, "cache", "clear", "-h"], capture_output=True, text=True, timeout=120, check=False)
+    assert "Usage: ttft-bench cache clear [OPTIONS] {KIND}..." in done.stdout
 
 
 def test_the_json_of_listings_is_as_described(invoke):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import typer
@@ -84,7 +85,8 @@ add_flags(app)
 
 def main() -> None:
     """Run the command line; deliberate errors become one message on stderr and their exit code."""
-    sys.exit(run_app(app))
+    # One name in every usage line and hint, however it was started: `python -m`, a link, a wrapper.
+    sys.exit(run_app(functools.partial(app, prog_name="ttft-bench")))
 
 
 __all__ = ["app", "main"]
