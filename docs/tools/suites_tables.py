@@ -58,7 +58,7 @@ def _toml(value: Any) -> str:
 
 
 def costs() -> str:
-    """What the papers' suites cost, at most."""
+    """What the papers' suites cost: counts, at most, and about the time they take."""
     lines = [
         "| suite | what it runs | prompts | cells | steps | one H200 | 2 CPU cores |",
         "|---|---|---:|---:|---:|---:|---:|",

@@ -29,9 +29,10 @@ def suites(
     output: Output = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of benchmarks/README.md.")] = False,
 ) -> None:
-    """List the suites with what they cost, at most; say everything about one; or write a new one.
+    """List the suites with what they cost; say everything about one; or write a new one.
 
-    Costs are counted from the plan, and turned into time by measured rates; nothing is fetched or run.
+    Costs are counted from the plan, at most, and turned by measured rates into about the time they take on an otherwise
+    idle machine; nothing is fetched or run.
     """
     from ttft_bench.cli.console import print_json
     from ttft_bench.cli.tables import show_table

@@ -208,7 +208,8 @@ def _show_plan(request: Request, as_json: bool) -> None:
     if found.finetune_s is None:
         console.print("time: unknown until the model is here")
     else:
-        told = f"time: about {found.finetune_s / 60:.1f} min of finetuning at most, on this machine"
-        console.print(told)
+        console.print(
+            f"time: about {found.finetune_s / 60:.1f} min of finetuning, on this machine if it is otherwise idle"
+        )
     console.print(f"into {found.folder}")
     return None

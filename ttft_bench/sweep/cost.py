@@ -20,7 +20,7 @@ _SCORING = 1 / 3
 
 @dataclass(frozen=True)
 class Cost:
-    """Upper bounds over all variants of a suite.
+    """Counts of all variants of a suite, at most, and what they take, about, on an otherwise idle machine.
 
     Attributes:
         prompts: prompts of one variant.

@@ -18,7 +18,9 @@ _EFFICIENCY = {"cpu": 0.6, "cuda": 0.1, "mps": 0.1}
 
 
 def estimate_seconds(plan: Plan, request: Request) -> float | None:
-    """Seconds of finetuning still to do, at most (what strategies pick alike makes it less).
+    """About how many seconds of finetuning are still to do, on this machine if it is otherwise idle.
+
+    No bound: what strategies pick alike makes it less, anything that runs beside it makes it more.
 
     Returns:
         None if the model is not on this machine, so that its size is unknown.

@@ -44,7 +44,8 @@ class Preview:
         prompts: the most prompts that a variant has.
         cells: rows there will be.
         done: those that are there already.
-        finetune_s: estimated seconds of finetuning still to do, at most; None until the model is on this machine.
+        finetune_s: about how many seconds of finetuning are still to do, on this machine if it is otherwise idle; None
+            until the model is on it.
         jobs: what the cells are of.
     """
 
