@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -89,11 +91,32 @@ def test_a_time_budget(adapt):
 
 
 @pytest.mark.parametrize(
+    "argv", [[""], [" \t\n"], ["   word", "--bpb-protocol", "prefix"], ["a", "--score", "blank.txt"], ["-"], ["\udcff"]]
+)
+def test_what_is_given_is_checked_before_anything_costs_a_second(tmp_path, argv):
+    """No torch is imported, let alone a corpus read or embedded: the one here does not exist."""
+    (tmp_path / "blank.txt").write_text(" \n\n")
+    code = (
+        "import sys; from ttft_bench.cli.everywhere import run_app; from ttft_bench.cli import app\n"
+        f"sys.argv = ['ttft-bench', 'adapt', '--corpus', 'no/folder', *{argv!r}]\n"
+        "code = run_app(app)\n"
+        "assert not {'torch', 'transformers', 'faiss'} & set(sys.modules)\n"
+        "sys.exit(code)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input="", cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("error: "), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("argv", "code", "words"),
     [
         ([], 2, "give one prompt"),
         (["a", "--prompt-file", "b"], 2, "give one prompt"),
         ([" "], 2, "prompt is empty"),
+        (["   word", "--bpb-protocol", "prefix"], 2, "first half of the prompt is empty"),
+        (["a", "--score", "blank.txt"], 2, "blank.txt is empty"),
         (["--prompt-file", "latin.txt"], 2, "latin.txt is not UTF-8 (byte 1"),
         (["--prompt-file", "nowhere.txt"], 4, "nowhere.txt"),
         (["a", "--budget", "1", "--budget-s", "1"], 2, "either steps or seconds"),
@@ -105,6 +128,7 @@ def test_a_time_budget(adapt):
     ],
 )
 def test_what_cannot_be_ends_with_a_reason_and_the_exit_code(adapt, tmp_path, argv, code, words):
+    (tmp_path / "blank.txt").write_text(" \n\n")
     (tmp_path / "latin.txt").write_bytes(b"\x61\xe9")
     done = adapt(*argv)
     assert (done.code, done.out) == (code, "") and words in done.err, done.err

@@ -77,12 +77,15 @@ def adapt(
 
     Example: ttft-bench adapt --corpus my-notes/ "The first words of a text like them"
     """
+    from ttft_bench.lab.given import read_prompt, read_scored
+
+    # What is given comes first: a slip is told before torch is imported, a corpus embedded or a model loaded.
+    text = read_prompt(prompt, prompt_file, protocol or "window")
+    other = read_scored(score) if score is not None else None
     from ttft_bench.lab.adapt import adapt as adapt_to
-    from ttft_bench.lab.adapt import open_lab, read_prompt, read_text
+    from ttft_bench.lab.adapt import open_lab
     from ttft_bench.lab.shown import closing, headline, outcome_to_json, pick_rows
 
-    text = read_prompt(prompt, prompt_file)
-    other = read_text(score) if score is not None else None
     given = {
         "model": model,
         "strategy": strategy,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ttft_bench.engine.host import fit_threads, keep_freed_memory
-from ttft_bench.errors import UsageError
 from ttft_bench.lab.chosen import Chosen
 from ttft_bench.lab.given import check_prompt
 from ttft_bench.lab.lab import Lab
@@ -110,33 +107,4 @@ def adapt(
     )
 
 
-def read_prompt(text: str | None, file: Path | None) -> str:
-    """The prompt that a command line names: a text, ``-`` for standard input, or a file; one final line break goes.
-
-    Raises:
-        UsageError: none or two are named, or the text is blank or not UTF-8.
-    """
-    if (text is None) == (file is None):
-        raise UsageError("give one prompt: a text, - for standard input, or --prompt-file FILE")
-    prompt = text if text is not None and text != "-" else read_text(file)
-    check_prompt(prompt, "window")  # told before a model is loaded
-    return prompt
-
-
-def read_text(file: Path | None) -> str:
-    """A file's text, or that of standard input for None and ``-``; one final line break goes.
-
-    Raises:
-        UsageError: it is not UTF-8.
-        OSError: it cannot be read.
-    """
-    where = "standard input" if file is None or str(file) == "-" else str(file)
-    data = sys.stdin.buffer.read() if where == "standard input" else Path(where).read_bytes()
-    try:
-        read = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8 (byte {error.start}: {error.reason}): save it as UTF-8") from error
-    return read.removesuffix("\n")
-
-
-__all__ = ["Change", "Continuation", "Outcome", "adapt", "open_lab", "read_prompt", "read_text"]
+__all__ = ["Change", "Continuation", "Outcome", "adapt", "open_lab"]

@@ -1,7 +1,8 @@
-"""What a caller gives a Lab, checked: a budget, a prompt, documents."""
+"""What a caller gives a Lab, checked: a budget, a prompt, documents. Imports no torch: a slip is told at once."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -90,4 +91,57 @@ def as_documents(documents: Iterable[str | Document]) -> Iterator[Document]:
         yield Document(document) if isinstance(document, str) else document
 
 
-__all__ = ["DEFAULT_BUDGET", "Corpus", "as_documents", "check_budget", "check_prompt", "read_corpus"]
+def read_prompt(text: str | None, file: Path | None, protocol: str = "window") -> str:
+    """The prompt that a command line names: a text, ``-`` for standard input, or a file; one final line break goes.
+
+    Raises:
+        UsageError: none or two are named, or the text is blank or not UTF-8; with the protocol ``prefix``, its first
+            half is blank.
+    """
+    if (text is None) == (file is None):
+        raise UsageError("give one prompt: a text, - for standard input, or --prompt-file FILE")
+    prompt = text if text is not None and text != "-" else read_text(file)
+    check_prompt(prompt, protocol)
+    return prompt
+
+
+def read_scored(file: Path) -> str:
+    """Another text to score, as :func:`read_text` reads it.
+
+    Raises:
+        UsageError: it is blank or not UTF-8.
+        OSError: it cannot be read.
+    """
+    text = read_text(file)
+    if not text.strip():
+        raise UsageError(f"{file} is empty: there is nothing to score")
+    return text
+
+
+def read_text(file: Path | None) -> str:
+    """A file's text, or that of standard input for None and ``-``; one final line break goes.
+
+    Raises:
+        UsageError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    where = "standard input" if file is None or str(file) == "-" else str(file)
+    data = sys.stdin.buffer.read() if where == "standard input" else Path(where).read_bytes()
+    try:
+        read = data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 (byte {error.start}: {error.reason}): save it as UTF-8") from error
+    return read.removesuffix("\n")
+
+
+__all__ = [
+    "DEFAULT_BUDGET",
+    "Corpus",
+    "as_documents",
+    "check_budget",
+    "check_prompt",
+    "read_corpus",
+    "read_prompt",
+    "read_scored",
+    "read_text",
+]
