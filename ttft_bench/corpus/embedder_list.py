@@ -11,8 +11,8 @@ from ttft_bench.registry import EMBEDDERS, list_group
 def list_embedders() -> list[dict[str, Any]]:
     """One row for each, by name: name, distribution, status, cause, remedy, summary.
 
-    ``status`` is that of a plug-in (:class:`ttft_bench.registry.Row`), and ok for a pinned model, which is fetched
-    when it is first used.
+    ``status`` is that of a plug-in (:class:`ttft_bench.registry.Row`), for a pinned model ok, as it is fetched when
+    it is first used, or duplicate where two distributions offer one of that name.
     """
     keys = ("name", "status", "cause", "remedy", "summary")
     rows = [
@@ -23,6 +23,14 @@ def list_embedders() -> list[dict[str, Any]]:
         dict.fromkeys(keys, "")
         | {"name": asset.name, "status": "ok", "summary": asset.about, "distribution": asset.requirement}
         for asset in assets.catalogue().values()
+        if asset.kind == "embedder"
+    ]
+    rows += [
+        dict.fromkeys(keys, "")
+        | {"name": name, "status": "duplicate", "distribution": asset.requirement}
+        | dict(zip(("cause", "remedy"), twice.message.split("; ", 1), strict=True))
+        for name, twice in assets.doubled().items()
+        for asset in twice.claims
         if asset.kind == "embedder"
     ]
     return sorted(rows, key=lambda row: str(row["name"]))

@@ -126,10 +126,11 @@ def load_embedder(name: str = DEFAULT_EMBEDDER, device: str = "cpu", note: Note 
     Raises:
         ModelError: there is no such model, it cannot be reached, or its weights are pickles.
         AssetError: the pinned asset cannot be fetched.
+        DuplicateNameError: several distributions offer an asset of that name.
     """
     from ttft_bench import assets
 
-    if name in assets.catalogue():
+    if assets.is_asset(name):
         return SentenceEmbedder(name, assets.fetch(name, note), device)
     folder = Path(name).expanduser()
     if folder.is_dir():

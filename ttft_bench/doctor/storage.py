@@ -53,6 +53,9 @@ def _assets() -> Iterator[Finding]:
 
     for line in assets.broken_providers():
         yield Finding(SECTION, "assets", "problem", line, "update or uninstall that distribution")
+    for name, twice in assets.doubled().items():
+        told, remedy = twice.message.split("; ", 1)
+        yield Finding(SECTION, f"asset {name}", "problem", told, remedy)
     missing = []
     for name in assets.catalogue():
         found = assets.verify(name)

@@ -30,7 +30,7 @@ def estimate_seconds(plan: Plan, request: Request) -> float | None:
     from ttft_bench.sweep.cost import count_steps, mean_tokens
 
     name = request.suite.model.name
-    folder = Path(assets.path(name)) if name in assets.catalogue() else Path(name)
+    folder = Path(assets.path(name)) if assets.is_asset(name) else Path(name)
     if not folder.is_dir():
         return None
     device = resolve_device(request.device)
