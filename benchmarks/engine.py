@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py                                   # on a GPU: everything, each part kept as it ends
     python benchmarks/engine.py --only published,ours,lanes       # some parts
-    python benchmarks/engine.py --quick                           # a smoke run on tiny models, any machine
+    python benchmarks/engine.py --quick                           # a smoke run, any machine: 3 to 4 minutes
     python benchmarks/engine.py --show                            # the tables of what was measured
     python benchmarks/engine.py --device cpu --only natural --models smollm2-135m --name engine_cpu
     python benchmarks/engine.py --name engine_cpu --readme        # its tables into benchmarks/README.md
@@ -136,7 +136,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="kernels of the compiled backend")
     parser.add_argument("--inductor", default="", help="settings of the compiler to try, e.g. combo_kernels=true")
     parser.add_argument("--ideas", help="of the part ideas only these, comma-separated, by their beginnings")
-    parser.add_argument("--quick", action="store_true", help="tiny models, few repetitions, no compiler on a CPU")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smoke run, 3 to 4 minutes on two cores: tiny models, few repetitions, no compiler on a CPU",
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of the figures")
     parser.add_argument("--name", help="name of their file there, without .json (default engine, or smoke)")
     parser.add_argument("--show", action="store_true", help="print the tables of that file and measure nothing")

@@ -26,6 +26,14 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=500, env=environment)
 
 
+def test_whoever_offers_the_smoke_run_says_how_long_it_takes():
+    for name in ("CONTRIBUTING.md", "benchmarks/README.md"):
+        text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+        told = text.partition("`python benchmarks/engine.py")[2].partition("--quick`")[2].partition(". ")[0]
+        assert "three to four minutes on two cores" in told, name
+    assert "a smoke run, 3 to 4 minutes on two cores" in " ".join(run("--help").stdout.split())
+
+
 def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
     base = (
         "--quick",
