@@ -37,11 +37,11 @@ CAPTION = (
 def cells(analysis: Analysis, group: Group) -> list[str]:
     """One line of the table as plain text, in the order of :data:`COLUMNS`."""
     bpb, times = group.bpb, group.times
-    strategy = printable(group.key.strategy, limit=60) + ("*" if group.control else "")
+    strategy = printable(group.key.name, limit=60) + ("*" if group.control else "")
     return [
         strategy,
         printable(group.key.reuse, limit=20),
-        str(group.key.budget),
+        fmt.MISSING if group.key.is_untouched else str(group.key.budget),
         fmt.fixed(None if bpb is None else bpb.mean),
         fmt.MISSING if bpb is None else fmt.interval(bpb.low, bpb.high, bpb.n),
         analysis.coverage(group),

@@ -143,9 +143,9 @@ def incident_table(key: str, caption: str, items: Sequence[Incident]) -> Table:
     )
     lines = [
         (
-            tables.text(item.key.strategy),
+            tables.text(item.key.name),
             tables.text(item.key.reuse, 60),
-            tables.count(item.key.budget),
+            tables.count(None if item.key.is_untouched else item.key.budget),
             tables.text(item.status, 40),
             tables.count(item.count),
             tables.text(item.reason or "no reason recorded", 600),
