@@ -72,7 +72,7 @@ def told(found: Estimate | Interval, decimals: int = 2) -> str:
         return fmt.MISSING
     if found.low is None or found.high is None:
         return f"{value:.{decimals}f} (no interval)"
-    return f"{value:.{decimals}f} ({found.low:.{decimals}f} to {found.high:.{decimals}f})"
+    return fmt.with_bounds(value, found.low, found.high, decimals)
 
 
 def group_hover(group: Group) -> tuple[str, ...]:
