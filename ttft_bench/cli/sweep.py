@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ttft_bench.cli import complete, options
-from ttft_bench.cli.console import note, print_json, stderr, stdout, verbose
+from ttft_bench.cli.console import WARNING, note, print_json, stderr, stdout, verbose
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.cli.tables import show_table
 from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
@@ -181,6 +181,8 @@ def _report(folder: Path, as_json: bool) -> None:
         console.print(report.summary)
         for line in report.notes:
             console.print(line)
+    for fault in report.falsifier_faults:
+        note(f"{WARNING}{fault}")
     if verbose():
         for path in report.paths:
             note(f"wrote {path}")
