@@ -146,7 +146,9 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         identity = {**selection, **engine_part}
         jobs = [*jobs, *base_jobs(suite)]
         cells = _cells(suite, prompts, jobs, cell_identity(identity))
-        manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
+        manifest = open_manifest(
+            request.folder, suite, request.argv, identity, jobs, len(prompts), device, request.limit
+        )
         with recorded(request.folder, manifest, "finetune"):
             finetune_cells(request, source, cells, picks, manifest, reporter)
         wanted = {cell.cell_id for cell in cells}
@@ -176,7 +178,8 @@ def _select(request: Request, jobs: Sequence[Job], reporter: Reporter) -> tuple[
     prepared = prepare(suite, limit=request.limit, sources=sources, note=reporter.note, on_stage=reporter.progress)
     selection = selection_identity(suite, train_hash(prepared.corpus), prepared.pools[sources[0]].fingerprint)
     store.check_identity(request.folder, selection)
-    manifest = open_manifest(request.folder, suite, request.argv, selection, jobs, len(prepared.corpus.prompts), None)
+    n_prompts = len(prepared.corpus.prompts)
+    manifest = open_manifest(request.folder, suite, request.argv, selection, jobs, n_prompts, None, request.limit)
     manifest["wall_s"]["prepare"] = manifest["wall_s"].get("prepare", 0.0) + time.perf_counter() - started
     with recorded(request.folder, manifest, "select"):
         picks = select_all(
