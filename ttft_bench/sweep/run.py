@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
+from ttft_bench.sweep.beside import added_beside
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, make_cells, make_jobs
 from ttft_bench.sweep.record import (
     cell_identity,
@@ -99,6 +100,8 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
     }
     check_trainable(suite.finetune.settings().trainable, source)
     store.check_identity(request.folder, part)
+    if told := added_beside(request.folder, suite):
+        reporter.note(f"warning: {told}")
     load_tokenizer(source)
     return source, part
 
