@@ -215,6 +215,9 @@ suite = "s"
         (GOOD.replace("equal-budget", "reuse-mode"), "needs the key mode"),
         (GOOD.replace("equal-budget", "persists"), "needs the key vary"),
         ("falsifier = 3", "list of tables"),
+        (GOOD.replace('["b"]', '"b"'), "x: rivals must be a list of strategies, got 'b'"),
+        (GOOD.replace('"s"', "3"), "x: suite must be text, got 3"),
+        (GOOD + 'margin = "wide"\n', "x: margin must be a number, got 'wide'"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path, text, message):

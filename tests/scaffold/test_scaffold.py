@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -141,3 +143,22 @@ def test_half_a_request_is_refused(command, words, message, tmp_path):
     code, out, err = command(*words)
     assert code == 2 and message in " ".join(err.split()) and not out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x", "my-idea", "a-name-that-is-longer-than-most-people-type"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_comments_of_commands_stand_in_one_column(kind, name, tmp_path):
+    readme = (write_distribution(kind, name, tmp_path) / "README.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0].splitlines() for block in readme.split("```sh\n")[1:]]
+    assert blocks[0][0].startswith("pip install") and blocks[0][-1].startswith("pytest")
+    for block in blocks:
+        assert len({line.index("  # ") + 2 for line in block if "  # " in line} or {0}) == 1, block
+        assert all(line == line.rstrip() and line for line in block)
+
+
+def test_the_readme_points_to_what_its_reader_has(tmp_path):
+    readme = (write_distribution("strategy", "my-idea", tmp_path) / "README.md").read_text(encoding="utf-8")
+    assert "ttft_bench/" not in readme, "no checkout is at hand"
+    command = next(line for line in readme.splitlines() if "pydoc" in line).split()
+    done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "class Problem" in done.stdout and "def select(self, problem" in done.stdout

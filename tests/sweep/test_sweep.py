@@ -191,7 +191,7 @@ def test_stored_picks_that_are_not_there(suite, tmp_path):
     assert not (tmp_path / "run").exists(), "a run that never began leaves nothing behind"
     run_selection(Request(suite, tmp_path / "picks", limit=1), Log())
     other = dataclasses.replace(suite, select=dataclasses.replace(suite.select, budgets=(3,)))
-    with pytest.raises(UsageError, match="holds no picks for these"):
+    with pytest.raises(UsageError, match=r"holds no picks for --budgets 3 \(it has 1,2,5\)"):
         sweep(other, tmp_path / "run", picks=tmp_path / "picks")
     documents = tmp_path / "picks" / store.DOCUMENTS
     documents.write_bytes(documents.read_bytes().splitlines(keepends=True)[0])

@@ -42,6 +42,8 @@ def report(
             console.print(f"- {line}")
     for path in built.paths:
         note(printable(str(path)))
+    for fault in built.falsifier_faults:
+        note(f"{WARNING}{fault}")
     if open_page:
         import webbrowser
 

@@ -37,7 +37,8 @@ def select(
 ) -> None:
     """Make and store every strategy's picks; `ttft-bench sweep --picks FOLDER` finetunes from them.
 
-    The folder is all that another machine needs: neither cvxpy, faiss nor the embedder.
+    The folder is all that another machine needs: neither cvxpy, faiss nor the embedder. The sweep is given the same
+    suite, strategies, budgets, subsets and limit, or fewer of them.
     """
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_selection

@@ -32,6 +32,7 @@ def statistics(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of Markdown.")] = False,
 ) -> None:
     """Compare strategies prompt by prompt, and answer what a reader asks, with a verdict for each question."""
+    from ttft_bench.errors import SuiteError
     from ttft_bench.report.findings import find
     from ttft_bench.report.findings_markdown import findings_markdown
 
@@ -47,6 +48,8 @@ def statistics(
         print_json(found.to_json())
     else:
         typer.echo(findings_markdown(found), nl=False)
+    if found.falsifier_faults:  # the rest is told first: it does not hang on them
+        raise SuiteError("; ".join(found.falsifier_faults))
 
 
 __all__ = ["statistics"]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ttft_bench.cli import complete, options
-from ttft_bench.cli.console import note, print_json, stderr, stdout, verbose
+from ttft_bench.cli.console import WARNING, note, print_json, stderr, stdout, verbose
 from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.cli.tables import show_table
-from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED, UsageError
+from ttft_bench.errors import EXIT_CELLS_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from ttft_bench.sweep.request import Request
@@ -70,7 +70,12 @@ def sweep(
     picks: Annotated[
         Path | None,
         typer.Option(
-            "--picks", help="Finetune from the picks in this folder; select nothing.", autocompletion=complete.run
+            "--picks",
+            help=(
+                "Finetune from the picks in this folder; select nothing. Give the settings of the `select` that made "
+                "them: suite, strategies, budgets, subsets, limit (or fewer); pool and seed come with the picks."
+            ),
+            autocompletion=complete.run,
         ),
     ] = None,
     select_timeout: options.SelectTimeout = None,
@@ -90,21 +95,21 @@ def sweep(
 
     Run the same command again and it goes on where it was stopped.
     """
+    from ttft_bench.sweep.agreement import check_flags
     from ttft_bench.sweep.request import Request
     from ttft_bench.sweep.run import run_sweep
     from ttft_bench.sweep.variants import run_all
 
-    fixed = {
-        "--corpus": corpus,
-        "--embedder": embedder,
-        "--pool-k": pool_k,
-        "--pool-source": pool_source,
-        "--exclude-near-duplicates": exclude_near_duplicates,
-        "--seed": seed,
-    }
-    given = [flag for flag, value in fixed.items() if value is not None]
-    if picks is not None and given:
-        raise UsageError(f"{given[0]} was settled when the picks were made: leave it out, or leave out --picks")
+    if picks is not None:
+        settled = {
+            "--corpus": corpus,
+            "--embedder": embedder,
+            "--pool-k": pool_k,
+            "--pool-source": pool_source,
+            "--exclude-near-duplicates": exclude_near_duplicates,
+            "--seed": seed,
+        }
+        check_flags(picks, {**settled, "--limit": limit, "--prompts-per-subset": prompts_per_subset})
     resolved = options.resolve_suite(
         suite,
         config,
@@ -181,6 +186,8 @@ def _report(folder: Path, as_json: bool) -> None:
         console.print(report.summary)
         for line in report.notes:
             console.print(line)
+    for fault in report.falsifier_faults:
+        note(f"{WARNING}{fault}")
     if verbose():
         for path in report.paths:
             note(f"wrote {path}")

@@ -28,19 +28,30 @@ _REMEDY = "Free some space or make the folder writable, then run `ttft-bench rep
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what to print: the table, one sentence, and what to know before comparing."""
+    """What was written, and what to print.
+
+    Attributes:
+        paths: files that were written.
+        table: the table.
+        summary: one sentence.
+        notes: what to know before comparing.
+        analysis: the figures.
+        falsifier_faults: what is wrong with files of falsifiers that cannot be read; the page says it too.
+    """
 
     paths: tuple[Path, ...]
     table: Table
     summary: str
     notes: tuple[str, ...]
     analysis: Analysis
+    falsifier_faults: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""
         from ttft_bench.report.plain import analysis_to_json
 
         told = {"summary": self.summary, "notes": list(self.notes)}
+        told["falsifier_faults"] = list(self.falsifier_faults)
         return {**told, **analysis_to_json(self.analysis), "paths": [str(path) for path in self.paths]}
 
 
@@ -54,14 +65,13 @@ def build_report(
     Args:
         path: a run folder.
         html: whether to write the page.
-        falsifiers: files of falsifiers, whose verdicts the page shows.
+        falsifiers: files of falsifiers, whose verdicts the page shows; one that cannot be used is a line of the page.
         across_devices: compare qualities of rows from different devices, backends and numbers of lanes.
 
     Raises:
         UsageError: The folder does not exist.
         DataError: The folder holds no run, or a run without a single row.
         StorageError: A file cannot be written.
-        SuiteError: A file of falsifiers cannot be used.
     """
     from ttft_bench.sweep.store import load_run, write_tables
 
@@ -79,18 +89,20 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
     from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files
     from ttft_bench.report.published import beside_published, published_markdown
-    from ttft_bench.report.questions import read_falsifiers
+    from ttft_bench.report.questions import read_files
     from ttft_bench.report.summary import notes, summarise
     from ttft_bench.report.table import build_table
     from ttft_bench.report.view import views
 
     rows, warnings = read_rows(run)
     analysis = analyse(rows, run.manifest)
+    claims, faults = read_files(falsifiers)
     findings = find_in(
         rows,
         run.manifest,
         by="stratum" if any(row.get("stratum") for row in rows) else "all",
-        claims=[item for file in falsifiers for item in read_falsifiers(file)],
+        claims=claims,
+        faults=faults,
         across_devices=across_devices,
     )
     told = (*(printable(warning) for warning in warnings), *notes(analysis))
@@ -119,7 +131,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         with replacing(target, _REMEDY) as handle:
             handle.write(content)
         written.append(target)
-    return Report(tuple(written), build_table(analysis), summary, (*told, *unwritten), analysis)
+    return Report(tuple(written), build_table(analysis), summary, (*told, *unwritten), analysis, faults)
 
 
 def _no_page(path: Path) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ from ttft_bench.report.questions import (
     answer_worth,
     evaluate,
     read_alignment,
-    read_falsifiers,
+    read_files,
     with_alignment,
 )
 from ttft_bench.report.stats import Key, Row, settle
@@ -81,11 +81,21 @@ class Scope:
 
 @dataclass(frozen=True)
 class Findings:
-    """A run in figures and answers; ``published`` holds what the suite says that others found, beside its own."""
+    """A run in figures and answers.
+
+    Attributes:
+        by: which parts of the prompts have tables of their own.
+        scopes: statistics of rows that may be compared.
+        falsifiers: what each claim came to.
+        falsifier_faults: what is wrong with files of falsifiers that cannot be read; their claims are missing.
+        warnings: what was dropped while reading.
+        published: what the suite says that others found, beside its own.
+    """
 
     by: By
     scopes: tuple[Scope, ...]
     falsifiers: tuple[Finding, ...]
+    falsifier_faults: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     published: tuple[PublishedTable, ...] = ()
 
@@ -111,14 +121,13 @@ def find(
         by: which parts of the prompts get tables of their own.
         reference: strategy that others are compared with; None for the first one that the plan names.
         times_s: times for quality at equal time, seconds per prompt; None for times that follow from the run's.
-        falsifiers: files of falsifiers.
+        falsifiers: files of falsifiers; one that cannot be used is told in :attr:`Findings.falsifier_faults`.
         across_devices: compare qualities of rows from different devices, backends and numbers of lanes, which differ by
             rounding; times are then those of the most frequent one.
 
     Raises:
         UsageError: the folder does not exist, or no row is of the reference.
         DataError: the folder holds no rows.
-        SuiteError: a file of falsifiers cannot be used.
     """
     from ttft_bench.sweep.store import load_run
 
@@ -126,13 +135,15 @@ def find(
     if not run.rows:
         raise DataError(f"the run in '{path}' has no rows yet; run or resume its sweep")
     rows, warnings = read_rows(run)
+    claims, faults = read_files(falsifiers)
     return find_in(
         rows,
         run.manifest,
         by=by,
         reference=reference,
         times_s=times_s,
-        claims=[item for file in falsifiers for item in read_falsifiers(file)],
+        claims=claims,
+        faults=faults,
         across_devices=across_devices,
         warnings=warnings,
     )
@@ -152,10 +163,11 @@ def find_in(
     reference: str | None = None,
     times_s: Sequence[float] | None = None,
     claims: Sequence[Falsifier] = (),
+    faults: Sequence[str] = (),
     across_devices: bool = False,
     warnings: Sequence[str] = (),
 ) -> Findings:
-    """As :func:`find`, from rows and manifest."""
+    """As :func:`find`, from rows and manifest, and from what :func:`read_files` found."""
     controls = control_labels(manifest)
     true, shuffled = split_shuffled(rows)
     chosen = reference or usual_reference(true, manifest, controls)
@@ -168,7 +180,7 @@ def find_in(
         for name, part in split_scopes(true, columns).items()
     )
     published = beside_published(true, manifest)
-    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(warnings), published)
+    return Findings(by, scopes, evaluate(claims, rows, columns), tuple(faults), tuple(warnings), published)
 
 
 def usual_reference(rows: Sequence[Row], manifest: Mapping[str, Any], controls: frozenset[str]) -> str:

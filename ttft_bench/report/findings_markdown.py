@@ -24,8 +24,10 @@ def findings_markdown(findings: Findings) -> str:
         lines += _scope_lines(scope)
     if findings.published:
         lines += [published_markdown(findings.published)]
-    if findings.falsifiers:
-        lines += ["## What would falsify the claims?", "", *finding_lines(findings.falsifiers)]
+    if findings.falsifiers or findings.falsifier_faults:
+        lines += ["## What would falsify the claims?", ""]
+        lines += [f"**{plain(fault)}.**\n" for fault in findings.falsifier_faults]
+        lines += finding_lines(findings.falsifiers) if findings.falsifiers else []
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 from ttft_bench.units import MISSING, plural, seconds
+
+#: Stands for the ends of an interval without width.
+NO_SPREAD = "no spread"
+#: Ends closer than this, absolutely or relatively, differ by rounding alone.
+_ROUNDING = 1e-9
 
 
 class _Quartiles(Protocol):
@@ -41,9 +47,46 @@ def gap(value: float | None) -> str:
 
 def interval(low: float | None, high: float | None, n: int, decimals: int = 2) -> str:
     """``82.01–93.10``; ``n = 1`` where one prompt admits no interval."""
-    if low is None or high is None:
-        return f"n = {n}"
-    return f"{low:.{decimals}f}–{high:.{decimals}f}"
+    return f"n = {n}" if low is None or high is None else bounds(low, high, decimals, "–")
 
 
-__all__ = ["MISSING", "fixed", "gap", "interval", "plural", "seconds", "spread", "tick_seconds"]
+def enough_decimals(low: float, high: float, least: int = 2) -> int | None:
+    """As many decimals as tell the ends of an interval apart, ``least`` as a rule; None where nothing does."""
+    if math.isclose(low, high, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+        return None
+    tried = range(least, least + 20)
+    return next((digits for digits in tried if f"{low:z.{digits}f}" != f"{high:z.{digits}f}"), None)
+
+
+def bounds(low: float, high: float, decimals: int = 2, joint: str = " to ") -> str:
+    """``82.01 to 93.10``, never twice the same number: ``99.998 to 100.001``, or ``no spread``."""
+    digits = enough_decimals(low, high, decimals)
+    return NO_SPREAD if digits is None else f"{low:z.{digits}f}{joint}{high:z.{digits}f}"
+
+
+def between(low: float, high: float, decimals: int = 2) -> str:
+    """A range of what was seen, ``0.81 to 0.93``; the number alone where there is but one."""
+    return f"{low:z.{decimals}f}" if enough_decimals(low, high, decimals) is None else bounds(low, high, decimals)
+
+
+def with_bounds(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """``87.54 (76.07 to 97.27)``, all with as many decimals as :func:`bounds` takes."""
+    digits = enough_decimals(low, high, decimals)
+    return f"{value:z.{decimals if digits is None else digits}f} ({bounds(low, high, decimals)})"
+
+
+__all__ = [
+    "MISSING",
+    "NO_SPREAD",
+    "between",
+    "bounds",
+    "enough_decimals",
+    "fixed",
+    "gap",
+    "interval",
+    "plural",
+    "seconds",
+    "spread",
+    "tick_seconds",
+    "with_bounds",
+]

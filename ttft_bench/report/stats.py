@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from ttft_bench.report.metrics import COST_COLUMNS, EXTRA_COST_COLUMNS, QUALITY
+from ttft_bench.units import MISSING
 
 Row = Mapping[str, Any]
+#: What a reader calls rows for which nothing was picked.
+UNTOUCHED = "untouched model"
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,41 @@ class Key:
         return (self.strategy, *reuse, self.arm, self.lr or 0.0, self.trainable)
 
     @property
-    def reuse(self) -> str:
-        """Reuse in a word: ``1`` is off; the defaults (runs, cached) go without saying."""
+    def is_untouched(self) -> bool:
+        """Whether nothing was picked: a strategy, a budget and reuse then say nothing."""
+        return self.arm == "none"
+
+    @property
+    def name(self) -> str:
+        """The strategy as a reader would call it."""
+        return UNTOUCHED if self.is_untouched else self.strategy
+
+    @property
+    def extras(self) -> str:
+        """What else tells settings apart, in words; the defaults (runs, cached, finetuned) go without saying."""
         words = (self.reuse_grouping, self.reuse_mode, self.arm)
-        extras = [word for word in words if word not in ("", "runs", "cached", "finetune")]
-        extras += [f"lr={self.lr:g}"] if self.lr is not None else []
-        extras += [self.trainable] if self.trainable else []
-        return " ".join([str(self.reuse_interval), *extras])
+        found = [word for word in words if word not in ("", "runs", "cached", "finetune")]
+        found += [f"lr={self.lr:g}"] if self.lr is not None else []
+        found += [self.trainable] if self.trainable else []
+        return " ".join(found)
+
+    @property
+    def reuse(self) -> str:
+        """What stands in a column r: ``1`` is off, ``2 global``; a dash for the untouched model."""
+        return MISSING if self.is_untouched else " ".join(filter(None, [str(self.reuse_interval), self.extras]))
+
+    @property
+    def reuse_words(self) -> str:
+        """The same in running text: ``r = 2 global``, ``in-context``; no reuse goes without saying."""
+        if self.is_untouched or self.reuse_interval == 1:
+            return "" if self.is_untouched else self.extras
+        return f"r = {self.reuse}"
 
     def __str__(self) -> str:
-        """The setting in words."""
-        reuse = "" if self.reuse == "1" else f", reuse {self.reuse}"
-        return f"{self.strategy} (N = {self.budget}{reuse})"
+        """The setting in words: ``sift (N = 50, r = 2)``."""
+        if self.is_untouched:
+            return UNTOUCHED
+        return f"{self.strategy} ({', '.join(filter(None, [f'N = {self.budget}', self.reuse_words]))})"
 
 
 @dataclass(frozen=True)
@@ -120,4 +146,15 @@ def settle(rows: Sequence[Row], columns: Sequence[str] = ("lr", "trainable")) ->
     return [{**row, **same} for row in rows] if same else list(rows)
 
 
-__all__ = ["Key", "Row", "Spread", "is_measured", "number", "settle", "spread", "strategy_of", "total_seconds"]
+__all__ = [
+    "UNTOUCHED",
+    "Key",
+    "Row",
+    "Spread",
+    "is_measured",
+    "number",
+    "settle",
+    "spread",
+    "strategy_of",
+    "total_seconds",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ttft_bench.report.analysis import Analysis
-from ttft_bench.report.format import plural, seconds
+from ttft_bench.report.format import NO_SPREAD, bounds, enough_decimals, plural, seconds
 from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.report.metrics import COST
 from ttft_bench.report.paired.compare import Family
@@ -56,13 +56,18 @@ def beside_reference(analysis: Analysis, family: Family) -> str:
     }.get(found.verdict, f"there is no verdict ({found.verdict})")
     ours, theirs = printable(str(found.setting)), printable(str(found.reference))
     value, low, high = found.difference.value, found.difference.low, found.difference.high
-    interval = "" if low is None or high is None else f"; 95 % interval {_side(low)} to {_side(high)}"
-    return f"Prompt by prompt, {ours} is {_side(value)} {theirs} (in points of BPB%{interval}): {said}."
+    digits, interval = 2, ""
+    if low is not None and high is not None:
+        found_digits = enough_decimals(low, high)
+        digits = found_digits or digits
+        shown = f"95 % interval {_side(low, digits)} to {_side(high, digits)}"
+        interval = f"; {NO_SPREAD if found_digits is None else shown}"
+    return f"Prompt by prompt, {ours} is {_side(value, digits)} {theirs} (in points of BPB%{interval}): {said}."
 
 
-def _side(difference: float) -> str:
+def _side(difference: float, decimals: int) -> str:
     """``0.32 below`` or ``0.33 above``."""
-    return f"{abs(difference):.2f} {'below' if difference < 0 else 'above'}"
+    return f"{abs(difference):.{decimals}f} {'below' if difference < 0 else 'above'}"
 
 
 def _beside_control(analysis: Analysis, best: Estimate) -> str:
@@ -169,7 +174,10 @@ def _reuse_notes(analysis: Analysis) -> list[str]:
 def _figure(found: Estimate) -> str:
     if found.low is None or found.high is None:
         return f"{found.mean:.1f} %"
-    return f"{found.mean:.1f} % (95 % interval {found.low:.1f} to {found.high:.1f})"
+    digits = enough_decimals(found.low, found.high, 1)
+    if digits is None:
+        return f"{found.mean:.1f} % ({NO_SPREAD})"
+    return f"{found.mean:.{digits}f} % (95 % interval {bounds(found.low, found.high, 1)})"
 
 
 __all__ = ["beside_reference", "name", "no_ranking_reason", "notes", "ranking_lines", "summarise"]

@@ -41,9 +41,9 @@ def cells(analysis: Analysis, group: Group) -> list[str]:
     """
     bpb, times = group.bpb, group.times
     return [
-        printable(group.key.strategy) + ("*" if group.control else ""),
+        printable(group.key.name) + ("*" if group.control else ""),
         printable(group.key.reuse),
-        str(group.key.budget),
+        fmt.MISSING if group.key.is_untouched else str(group.key.budget),
         fmt.fixed(None if bpb is None else bpb.mean),
         fmt.MISSING if bpb is None else fmt.interval(bpb.low, bpb.high, bpb.n),
         analysis.coverage(group),

@@ -97,7 +97,15 @@ def _fill(template: str, names: Names) -> str:
 
     text = (files("ttft_bench.scaffold") / "templates" / f"{template}.j2").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.filters["aligned"] = _aligned
     return environment.from_string(text).render(names=names, version=__version__)
+
+
+def _aligned(text: str) -> str:
+    """Lines ``command  # comment`` with their comments in one column, however long a name makes the commands."""
+    parts = [line.partition("  # ") for line in text.splitlines()]
+    width = max((len(command) for command, mark, _ in parts if mark), default=0)
+    return "".join(f"{command:{width}}{mark}{comment}".rstrip() + "\n" for command, mark, comment in parts)
 
 
 __all__ = ["KINDS", "LAYOUT", "next_steps", "write_distribution"]

@@ -93,11 +93,13 @@ def open_manifest(
     jobs: Sequence[Job],
     n_prompts: int,
     device: str | None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Create the manifest, or bring the one that is there up to date with this invocation."""
     from ttft_bench.sweep.provenance import collect
 
     before = store.read_manifest(folder) or {}
+    bounds = [n for n in (limit, suite.corpus.prompts_per_subset) if n is not None]
     manifest = {
         "run_id": before.get("run_id") or uuid.uuid4().hex[:12],
         "created": before.get("created") or store.now(),
@@ -109,6 +111,7 @@ def open_manifest(
             "budgets": sorted({budget for job in jobs if job.spec for budget in job.budgets}),
             "reuse": list(suite.select.reuse),
             "prompts": n_prompts,
+            "prompts_per_subset": _most(before.get("plan"), min(bounds, default=None)),
             "model": suite.model.name,
             "embedder": suite.pool.embedder,
             "pool_k": suite.pool.k,
@@ -132,6 +135,14 @@ def open_manifest(
     }
     store.write_manifest(folder, manifest)
     return manifest
+
+
+def _most(plan: Mapping[str, Any] | None, asked: int | None) -> int | None:
+    """The most prompts of a subset that any invocation asked for; None for all of them, or if one is not known."""
+    if plan is None:
+        return asked
+    before = plan.get("prompts_per_subset")
+    return None if before is None or asked is None else max(before, asked)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
+from ttft_bench.sweep.beside import added_beside
 from ttft_bench.sweep.plan import Cell, Job, base_jobs, make_cells, make_jobs
 from ttft_bench.sweep.record import (
     cell_identity,
@@ -101,6 +102,8 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
     }
     check_trainable(suite.finetune.settings().trainable, source)
     store.check_identity(request.folder, part)
+    if told := added_beside(request.folder, suite):
+        reporter.note(f"warning: {told}")
     load_tokenizer(source)
     return source, part
 
@@ -150,7 +153,9 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         identity = {**selection, **engine_part}
         jobs = [*jobs, *base_jobs(suite)]
         cells = _cells(suite, prompts, jobs, cell_identity(identity))
-        manifest = open_manifest(request.folder, suite, request.argv, identity, jobs, len(prompts), device)
+        manifest = open_manifest(
+            request.folder, suite, request.argv, identity, jobs, len(prompts), device, request.limit
+        )
         with recorded(request.folder, manifest, "finetune"):
             finetune_cells(request, source, cells, picks, manifest, reporter)
         wanted = {cell.cell_id for cell in cells}
@@ -180,7 +185,8 @@ def _select(request: Request, jobs: Sequence[Job], reporter: Reporter) -> tuple[
     prepared = prepare(suite, limit=request.limit, sources=sources, note=reporter.note, on_stage=reporter.progress)
     selection = selection_identity(suite, train_hash(prepared.corpus), prepared.pools[sources[0]].fingerprint)
     store.check_identity(request.folder, selection)
-    manifest = open_manifest(request.folder, suite, request.argv, selection, jobs, len(prepared.corpus.prompts), None)
+    n_prompts = len(prepared.corpus.prompts)
+    manifest = open_manifest(request.folder, suite, request.argv, selection, jobs, n_prompts, None, request.limit)
     manifest["wall_s"]["prepare"] = manifest["wall_s"].get("prepare", 0.0) + time.perf_counter() - started
     with recorded(request.folder, manifest, "select"):
         picks = select_all(

@@ -11,6 +11,7 @@ from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.errors import CorpusError, PluginError, SpecError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
+from ttft_bench.sweep.agreement import check_suite, check_there
 from ttft_bench.sweep.plan import Job, build_probed, picked_arms, useful_reuse
 from ttft_bench.sweep.record import SELECTION_KEYS
 from ttft_bench.sweep.request import Request
@@ -36,14 +37,15 @@ def from_picks(request: Request) -> Stored:
     """Read the folder ``request.picks`` and keep what its suite asks for.
 
     Raises:
-        CorpusError: the folder holds no picks, none for a prompt of these subsets, or lacks a text that one names.
-        UsageError: it lacks a strategy that was asked for, or goes with another protocol.
+        CorpusError: the folder holds no picks, none for one of these subsets, or lacks a text that one names.
+        UsageError: it lacks a strategy or budget that was asked for, or goes with another suite or protocol.
         SpecError: a strategy does not parse or fit.
     """
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.picks import load_picks
 
     assert request.picks is not None
+    check_suite(request.picks, request.suite.name)
     picks = load_picks(request.picks)
     manifest = store.read_manifest(request.picks) or {}
     there = sorted({record["strategy"] for record in picks.records.values()})
@@ -55,6 +57,9 @@ def from_picks(request: Request) -> Stored:
             "them out of --strategies, or make them with `ttft-bench select`"
         )
     budgets = set(request.suite.select.budgets)
+    check_there(request.picks, "--budgets", budgets, {record["budget"] for record in picks.records.values()})
+    subsets = {prompt["subset"] for prompt in picks.prompts.values()}
+    check_there(request.picks, "--subsets", set(request.suite.corpus.subsets or ()), subsets, CorpusError)
     found: dict[str, Job] = {}
     reuse = {
         label: useful_reuse(request.suite.select.reuse, _repeats(records))
@@ -99,10 +104,6 @@ def from_picks(request: Request) -> Stored:
         )
     )
     prompts = wanted_prompts(picks, request)
-    if not prompts:
-        asked = ", ".join(request.suite.corpus.subsets or ())
-        subsets = ", ".join(sorted({prompt["subset"] for prompt in picks.prompts.values()}))
-        raise CorpusError(f"{request.picks} holds no prompts of the subsets {asked} (it has: {subsets})")
     return Stored(made_with, identity, list(found.values()), prompts, picks)
 
 

@@ -13,10 +13,8 @@ from pathlib import Path
 
 from ttft_bench.errors import ResumeError, TtftBenchError
 from ttft_bench.sweep import store
+from ttft_bench.sweep.agreement import VARIANTS
 from ttft_bench.sweep.request import Outcome, Reporter, Request
-
-#: The folder of the variants' runs.
-VARIANTS = "variants"
 
 
 def requests(request: Request) -> list[tuple[str, Request]]:

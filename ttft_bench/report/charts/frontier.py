@@ -21,7 +21,7 @@ from ttft_bench.report.charts.words import (
 from ttft_bench.report.figures import INK
 from ttft_bench.report.groups import Group
 from ttft_bench.report.metrics import COST, QUALITY, better_corner
-from ttft_bench.report.stats import Key
+from ttft_bench.report.stats import UNTOUCHED, Key
 from ttft_bench.report.view import View
 
 KEY = "quality_vs_time"
@@ -133,7 +133,7 @@ def _rules(analysis: Analysis, groups: Sequence[Group], controls: Sequence[Group
     means = [_mean(group) for group in (*groups, *controls)]
     reach = max(means) - min(means)
     if _is_near(groups):
-        found.append(Rule("y", UNTOUCHED_PCT, Look(INK, ":", "", 0.8, 1.0), "untouched model"))
+        found.append(Rule("y", UNTOUCHED_PCT, Look(INK, ":", "", 0.8, 1.0), UNTOUCHED))
         reach = max(reach, UNTOUCHED_PCT - min(means))
     middle = (max(means) + min(means)) / 2
     for place, group in enumerate(controls):

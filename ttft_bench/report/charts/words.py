@@ -21,17 +21,10 @@ NAME_CHARS = 72
 
 def setting_name(key: Key, budget: bool = True) -> str:
     """``sift, r = 2, N = 50``, harmless to show."""
-    if key.arm == "none":
-        return "untouched model"
-    parts = [label(key.strategy, NAME_CHARS)]
-    parts += [] if key.reuse == "1" else [_reuse_words(key.reuse)]
-    parts += [f"N = {key.budget}"] if budget else []
-    return ", ".join(parts)
-
-
-def _reuse_words(reuse: str) -> str:
-    """``r = 2 global``; an interval of 1 goes without saying: ``in-context``."""
-    return label(reuse.removeprefix("1 ")) if reuse.startswith("1 ") else f"r = {label(reuse)}"
+    if key.is_untouched:
+        return key.name
+    parts = [label(key.strategy, NAME_CHARS), label(key.reuse_words), f"N = {key.budget}" if budget else ""]
+    return ", ".join(filter(None, parts))
 
 
 def look_of(view: View, key: Key, **changes: float) -> Look:
@@ -54,10 +47,10 @@ def entry_name(strategy: str) -> str:
 
 def reuse_entries(view: View, keys: Iterable[Key]) -> tuple[Entry, ...]:
     """What the markers mean; nothing if there is only one."""
-    names = sorted({key.reuse for key in keys})
+    names = {key.reuse: key.name if key.is_untouched else label(key.reuse_words) or "no reuse" for key in keys}
     if len(names) < 2:
         return ()
-    said = [(name, "no reuse" if name == "1" else _reuse_words(name)) for name in names]
+    said = sorted(names.items())
     return tuple(Entry(word, Look(INK, "", view.marks[name]), "marker") for name, word in said)
 
 
@@ -79,7 +72,7 @@ def told(found: Estimate | Interval, decimals: int = 2) -> str:
         return fmt.MISSING
     if found.low is None or found.high is None:
         return f"{value:.{decimals}f} (no interval)"
-    return f"{value:.{decimals}f} ({found.low:.{decimals}f} to {found.high:.{decimals}f})"
+    return fmt.with_bounds(value, found.low, found.high, decimals)
 
 
 def group_hover(group: Group) -> tuple[str, ...]:

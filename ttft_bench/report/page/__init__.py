@@ -73,6 +73,7 @@ def build_page(
         settings=settings.settings_table(views),
         reference=printable(findings.scopes[0].reference, limit=120) if findings.scopes else "",
         falsifiers=answers.falsifier_table(findings.falsifiers) if findings.falsifiers else None,
+        falsifier_faults=[printable(fault) for fault in findings.falsifier_faults],
         rule=RULE.replace("*", ""),
         failures=answers.incident_table("failures", "Rows that did not succeed", failures) if failures else None,
         remarks=answers.incident_table("remarks", "Remarks on rows that succeeded", remarks) if remarks else None,

@@ -94,8 +94,8 @@ def regime_table(found: RegimeMap) -> Table:
     )
     lines = [
         (
-            tables.Cell(f"{item.tokens[0]:.0f} to {item.tokens[1]:.0f}", item.tokens[0]),
-            tables.Cell(f"{item.similarity[0]:.2f} to {item.similarity[1]:.2f}", item.similarity[0]),
+            tables.Cell(fmt.between(*item.tokens, 0), item.tokens[0]),
+            tables.Cell(fmt.between(*item.similarity), item.similarity[0]),
             tables.count(item.n_prompts),
             tables.estimate(item.difference),
         )
@@ -143,9 +143,9 @@ def incident_table(key: str, caption: str, items: Sequence[Incident]) -> Table:
     )
     lines = [
         (
-            tables.text(item.key.strategy),
+            tables.text(item.key.name),
             tables.text(item.key.reuse, 60),
-            tables.count(item.key.budget),
+            tables.count(None if item.key.is_untouched else item.key.budget),
             tables.text(item.status, 40),
             tables.count(item.count),
             tables.text(item.reason or "no reason recorded", 600),

@@ -71,10 +71,10 @@ def _lines(view: View, several: bool) -> list[Line]:
     found = []
     for group in view.analysis.groups:
         kind: Kind = "control" if group.control else "frontier" if group.key in _frontier(view) else ""
-        beside = "the untouched model" if group.key.arm == "none" else "control" if group.control else ""
-        cells = [Cell(tables.text(group.key.strategy).shown, small=beside)]
+        beside = "control" if group.control and not group.key.is_untouched else ""
+        cells = [Cell(tables.text(group.key.name).shown, small=beside)]
         cells += [tables.text(view.name)] if several else []
-        cells += [tables.text(group.key.reuse, 60), tables.count(group.key.budget)]
+        cells += [tables.text(group.key.reuse, 60), tables.count(None if group.key.is_untouched else group.key.budget)]
         cells += _quality(group, compared.get(group.key), summaries.get(group.key), view)
         times = timed.get(group.key)
         for key, _ in _TIMES:

@@ -45,7 +45,8 @@
   const at = (row, key) => raw(row.cells[keys.indexOf(key)]);
   const [search, budget, frontier] = ["filter", "filter-budget", "filter-frontier"].map((id) => document.getElementById(id));
   const all = [...table.tBodies[0].rows];
-  const budgets = [...new Set(all.map((row) => at(row, "budget_n")))].sort((a, b) => a - b);
+  const found = new Set(all.map((row) => at(row, "budget_n")));
+  const budgets = [...found].filter((value) => value !== "").sort((a, b) => a - b); // the untouched model has none
   budget.append(...budgets.map((value) => new Option(value, value)));
 
   function filter() {

@@ -105,7 +105,8 @@ def estimate(found: Estimate | Interval | None, decimals: int = 2) -> Cell:
     if found.low is None or found.high is None:
         n = found.n if isinstance(found, Estimate) else found.n_prompts
         return Cell(fmt.fixed(value, decimals), value, f"n = {n}: no interval")
-    return Cell(fmt.fixed(value, decimals), value, f"{found.low:.{decimals}f} to {found.high:.{decimals}f}")
+    digits = fmt.enough_decimals(found.low, found.high, decimals) or decimals
+    return Cell(fmt.fixed(value, digits), value, fmt.bounds(found.low, found.high, decimals))
 
 
 def seconds(found: Spread | None) -> Cell:

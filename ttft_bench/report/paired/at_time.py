@@ -97,9 +97,8 @@ class TimeTable:
 
 def line_label(key: Key) -> str:
     """A setting without budget and gradient reuse: a strategy on its own frontier."""
-    plain = dataclasses.replace(key, reuse_interval=1, reuse_grouping="", reuse_mode="")
-    extras = plain.reuse.removeprefix("1").strip()
-    return f"{key.strategy} ({extras})" if extras else key.strategy
+    extras = dataclasses.replace(key, reuse_interval=1, reuse_grouping="", reuse_mode="").reuse_words
+    return f"{key.name} ({extras})" if extras else key.name
 
 
 @dataclass(frozen=True)

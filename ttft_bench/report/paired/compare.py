@@ -97,7 +97,9 @@ def compare_all(rows: Sequence[Row], reference: str) -> Family:
     pairs, left_out = [], []
     for key in members:
         partner = partner_of(key, members, reference)
-        if partner is None:
+        if key.is_untouched:
+            left_out.append((key, "every BPB% is relative to it"))
+        elif partner is None:
             left_out.append((key, f"{reference} has no row at N = {key.budget}"))
         elif partner != key:
             pairs.append((key, partner))

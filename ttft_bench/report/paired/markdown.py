@@ -31,7 +31,7 @@ def figure(found: Interval | None, decimals: int = 2) -> str:
         return fmt.MISSING if found is None or found.outcome is Outcome.NOT_REACHED else str(found.outcome)
     if found.low is None or found.high is None:
         return f"{found.value:.{decimals}f} ({found.outcome})"
-    return f"{found.value:.{decimals}f} ({found.low:.{decimals}f} to {found.high:.{decimals}f})"
+    return fmt.with_bounds(found.value, found.low, found.high, decimals)
 
 
 def p_value(test: Test) -> str:

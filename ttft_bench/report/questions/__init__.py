@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ttft_bench.report.questions.alignment import read_alignment, with_alignment
 from ttft_bench.report.questions.evaluate import Evidence, Finding, evaluate
-from ttft_bench.report.questions.falsifiers import Falsifier, read_falsifiers
+from ttft_bench.report.questions.falsifiers import Falsifier, read_falsifiers, read_files
 from ttft_bench.report.questions.residual import ResidualAnswer, answer_residual
 from ttft_bench.report.questions.verdict import Verdict
 from ttft_bench.report.questions.worth import WorthAnswer, answer_worth
@@ -26,5 +26,6 @@ __all__ = [
     "evaluate",
     "read_alignment",
     "read_falsifiers",
+    "read_files",
     "with_alignment",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ttft_bench.report.format import seconds
+from ttft_bench.report.format import seconds, with_bounds
 from ttft_bench.report.paired.at_time import TimeTable, bpb_at_times, line_label
 from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval
 from ttft_bench.report.paired.prompts import by_setting, pair
@@ -62,8 +62,8 @@ def rule(interval: Interval, margin: float) -> tuple[Ruling, str]:
     shortage = interval.shortage()
     if shortage:
         return "not decided", shortage
-    assert interval.low is not None and interval.high is not None
-    shown = f"advantage {interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+    assert interval.value is not None and interval.low is not None and interval.high is not None
+    shown = f"advantage {with_bounds(interval.value, interval.low, interval.high)}"
     if interval.high < margin:
         return "falsified", f"{shown}: below {margin:g}"
     if interval.low > 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,6 +27,17 @@ RULE = (
     "or with fewer than 30 prompts or 10 groups. A row is falsified if one of its comparisons falsifies, stands if "
     "all of them stand, and is not decided otherwise."
 )
+
+
+#: What a value must be, in words and as a test, by the type of its key; words if there is no other.
+_WORDS: tuple[str, Callable[[Any], bool]] = ("text", lambda value: isinstance(value, str))
+_SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "float": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    "tuple[str, ...]": (
+        "a list of strategies",
+        lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,18 @@ def read_falsifiers(path: Path) -> tuple[Falsifier, ...]:
     return found
 
 
+def read_files(paths: Iterable[Path]) -> tuple[tuple[Falsifier, ...], tuple[str, ...]]:
+    """The claims of all files that can be read, and what is wrong with the others: no such file costs a report."""
+    claims: list[Falsifier] = []
+    faults = []
+    for path in paths:
+        try:
+            claims += read_falsifiers(path)
+        except SuiteError as error:
+            faults.append(f"{error}; its claims are left out until it is mended")
+    return tuple(claims), tuple(faults)
+
+
 def _build(table: dict[str, Any], path: Path) -> Falsifier:
     fields = {field.name: field for field in dataclasses.fields(Falsifier)}
     name = table.get("id", "(no id)")
@@ -127,7 +150,13 @@ def _build(table: dict[str, Any], path: Path) -> Falsifier:
         raise SuiteError(f"falsifiers {path}, {name}: {what}; the keys are {', '.join(fields)}")
     for key, allowed in (("kind", get_args(Kind)), ("reuse", ("off", "on"))):
         if table.get(key, allowed[0]) not in allowed:
-            raise SuiteError(f"falsifiers {path}, {name}: {key} must be one of {', '.join(allowed)}")
+            raise SuiteError(
+                f"falsifiers {path}, {name}: {key} must be one of {', '.join(allowed)}, got {table[key]!r}"
+            )
+    for key, field in fields.items():
+        wanted, holds = _SHAPES.get(str(field.type), _WORDS)
+        if key in table and not holds(table[key]):
+            raise SuiteError(f"falsifiers {path}, {name}: {key} must be {wanted}, got {table[key]!r}")
     for key in ("mode", "vary"):
         if table["kind"] == {"mode": "reuse-mode", "vary": "persists"}[key] and not table.get(key):
             raise SuiteError(f"falsifiers {path}, {name}: kind {table['kind']} needs the key {key}")
@@ -155,4 +184,4 @@ def table_lines(falsifiers: Sequence[Falsifier]) -> list[str]:
     ]
 
 
-__all__ = ["RULE", "Falsifier", "Kind", "read_falsifiers", "table_lines"]
+__all__ = ["RULE", "Falsifier", "Kind", "read_falsifiers", "read_files", "table_lines"]

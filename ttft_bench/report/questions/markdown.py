@@ -72,8 +72,8 @@ def _regime_lines(found: RegimeMap) -> list[str]:
         return [f"No map against {plain(found.rival)}: {plain(found.reason)}."]
     rows = [
         [
-            f"{item.tokens[0]:.0f} to {item.tokens[1]:.0f}",
-            f"{item.similarity[0]:.2f} to {item.similarity[1]:.2f}",
+            fmt.between(*item.tokens, 0),
+            fmt.between(*item.similarity),
             str(item.n_prompts),
             figure(item.difference),
         ]
