@@ -69,3 +69,15 @@ def budgets(
             part = {strategy: mean}
             found += rows(part, n, noise, seed=budget, budget=budget, finetune_s=finetune_s, **changes)
     return found
+
+
+#: A file of one falsifier that can be read.
+FALSIFIER = """[[falsifier]]
+id = "x"
+claim = "c"
+falsified_if = "f"
+kind = "equal-budget"
+subject = "a"
+rivals = ["b"]
+suite = "s"
+"""

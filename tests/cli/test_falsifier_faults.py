@@ -9,18 +9,10 @@ from typing import Any
 
 import pytest
 
+from paired_rows import FALSIFIER as GOOD
 from paired_rows import rows
 from ttft_bench.report.questions import read_files
 
-GOOD = """[[falsifier]]
-id = "x"
-claim = "c"
-falsified_if = "f"
-kind = "equal-budget"
-subject = "a"
-rivals = ["b"]
-suite = "s"
-"""
 BAD = {
     "x = [": "cannot be read as TOML",
     GOOD + "margins = 1\n": "unknown key margins",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from paired_rows import FALSIFIER as GOOD
 from paired_rows import budgets, rows
 from ttft_bench.errors import SuiteError
 from ttft_bench.registry import FALSIFIERS, files
@@ -191,17 +192,6 @@ def test_the_rule_has_three_ways_out_and_no_gap():
 def test_patterns():
     assert matches("sift[lam=1.0]", "sift[...]") and matches("sift", "sift[...]")
     assert not matches("sift-lazy", "sift[...]") and not matches("sift[lam=1.0]", "sift")
-
-
-GOOD = """[[falsifier]]
-id = "x"
-claim = "c"
-falsified_if = "f"
-kind = "equal-budget"
-subject = "a"
-rivals = ["b"]
-suite = "s"
-"""
 
 
 @pytest.mark.parametrize(
