@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,27 +75,28 @@ def _align_prompt(
     from ttft_bench.engine.alignment import cosine
 
     limit = rows[0]["max_tokens"]
-    sketches: dict[int, torch.Tensor | None] = {}
-    prompt = _sketch(sketcher, text, limit)
+    documents = list(dict.fromkeys(document for row in rows for document in row["document_ids"]))
+    prompt, *others = _sketch_texts(sketcher, [text, *(picks.texts[document] for document in documents)], limit)
+    sketches = dict(zip(documents, others, strict=True))
     found = []
     for row in rows:
         counts = Counter(row["document_ids"])
-        for document in counts:
-            if document not in sketches:
-                sketches[document] = _sketch(sketcher, picks.texts[document], limit)
         parts = {document: sketch for document in counts if (sketch := sketches[document]) is not None}
         whole = prompt is not None and len(parts) == len(counts)
         found.append((row, cosine(prompt, parts, counts) if whole and prompt is not None else None))
     return found
 
 
-def _sketch(sketcher: GradientSketcher, text: str, max_tokens: int) -> torch.Tensor | None:
+def _sketch_texts(sketcher: GradientSketcher, texts: Sequence[str], max_tokens: int) -> list[torch.Tensor | None]:
+    """None for a text in which nothing can be predicted: its rows say null."""
     from ttft_bench.engine.score import training_sequence
 
-    try:
-        return sketcher.sketch(training_sequence(sketcher.model, text, max_tokens))
-    except DataError:  # nothing to predict in it: the rows say null
-        return None
+    sequences: dict[int, torch.Tensor] = {}
+    for index, text in enumerate(texts):
+        with suppress(DataError):
+            sequences[index] = training_sequence(sketcher.model, text, max_tokens)
+    found = dict(zip(sequences, sketcher.sketch_all(list(sequences.values())), strict=True))
+    return [found.get(index) for index in range(len(texts))]
 
 
 def _check_texts(folder: Path, rows: Sequence[Mapping[str, Any]], picks: Picks) -> None:
