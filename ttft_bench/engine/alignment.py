@@ -9,7 +9,7 @@ order every time. The sketch of a sum is the sum of sketches, and cosines come o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -70,11 +70,10 @@ class GradientSketcher:
         found: dict[int, torch.Tensor] = {}
         for some in _batches([len(sequence) - 1 for sequence in sequences]):
             chosen = [sequences[index] for index in some]
+            contexts: list[AbstractContextManager[None]] = [nullcontext() for _ in chosen]
             if self._frozen.below:
                 states = self._frozen.run([sequence[:-1] for sequence in chosen])
                 contexts = [self._frozen.replaced_by(hidden) for hidden in states]
-            else:
-                contexts = [nullcontext() for _ in chosen]
             folded = []
             for sequence, context in zip(chosen, contexts, strict=True):
                 with context:
