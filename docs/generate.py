@@ -107,7 +107,7 @@ def _command(name: str, command: Any, keys: dict[str, dict[str, str]]) -> Iterat
 
 def _row(parameter: Any, context: Any) -> str:
     if parameter.param_type_name == "argument":
-        shown = f"`{parameter.metavar or parameter.name.upper()}`"
+        shown = f"`{parameter.metavar or parameter.name}`"
     else:
         shown = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
         if not parameter.is_flag:

@@ -197,7 +197,7 @@ def test_an_entry_that_cannot_be_removed_is_an_error(cache, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(StorageError, match="Permission denied"):
-        list(clear(cache, choose(cache, ["pools"])))
+        list(clear(cache, choose(cache, ["pools"]).entries))
     assert (cache / f"pools/{HASH}/an-embedder_k5.npz").exists() and list(cache.glob(".removing-*")) == []
 
 

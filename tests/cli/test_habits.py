@@ -251,9 +251,9 @@ def test_every_usage_line_reads_alike_however_it_was_started(invoke, monkeypatch
         assert usage.split("Usage: ")[1].startswith(f"{name} [OPTIONS]"), usage
         assert "[[" not in usage, "brackets of what may be left out are typer's business"
     wrong = invoke("cache", "clear", "--no-such-flag")
-    assert wrong.code == 2 and wrong.err.startswith("Usage: ttft-bench cache clear [OPTIONS] {KIND}...")
+    assert wrong.code == 2 and wrong.err.startswith("Usage: ttft-bench cache clear [OPTIONS] {kind}...")
     done = subprocess.run([*MAIN, "cache", "clear", "-h"], capture_output=True, text=True, timeout=120, check=False)
-    assert "Usage: ttft-bench cache clear [OPTIONS] {KIND}..." in done.stdout
+    assert "Usage: ttft-bench cache clear [OPTIONS] {kind}..." in done.stdout
 
 
 def test_the_json_of_listings_is_as_described(invoke):

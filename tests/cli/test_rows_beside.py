@@ -45,3 +45,12 @@ def test_more_budgets_and_a_stopped_grid_are_no_news(sweep: Callable[..., Any], 
     results.write_text("\n".join(lines) + "\n", encoding="utf-8")
     assert "beside" not in sweep("--lr", "5e-5,1e-4").err
     assert "beside" not in sweep("--lr", "5e-5", "--budgets", "2", "--dry-run").err
+
+
+def test_other_lanes_are_told_where_rows_are_to_come(sweep: Callable[..., Any], tmp_path: Path) -> None:
+    sweep("--limit", "2")
+    assert "timed with" not in sweep("--limit", "2", "--lanes", "2").err, "nothing is to come"
+    said = "warning: run holds rows timed with --lanes 1; those to come have --lanes 2: their times"
+    assert said in sweep("--limit", "2", "--budgets", "1,2", "--lanes", "2").err
+    rows = [row for row in store.load_run(tmp_path / "run").rows if row["arm"] == "finetune"]
+    assert {(row["budget"], row["lanes"]) for row in rows} == {(1, 1), (2, 2)}

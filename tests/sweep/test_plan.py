@@ -145,6 +145,17 @@ def test_a_strategy_given_twice_is_refused_also_when_spelled_differently():
         make_jobs(suite("sift", "sift[lam=0.2]"))
 
 
+def test_a_control_that_is_a_strategy_too_is_run_once_as_a_strategy():
+    control = ControlSpec("knn-repeat", "knn-repeat", "embedding")
+    assert [(j.label, j.control, j.budgets) for j in make_jobs(suite("knn-repeat", controls=(control,)))] == [
+        ("knn-repeat", False, (2, 4))
+    ]
+    with pytest.raises(UsageError, match=r"knn-repeat and the control of that name differ .*knn on .*'random'"):
+        make_jobs(suite("knn-repeat", controls=(ControlSpec("knn-repeat", "knn", "random"),)))
+    with pytest.raises(UsageError, match="given twice"):
+        make_jobs(suite("knn", controls=(control, control)))
+
+
 def test_no_strategies_is_an_error():
     with pytest.raises(UsageError, match="no strategies"):
         make_jobs(suite())

@@ -14,6 +14,6 @@ from __future__ import annotations
 
 from ttft_bench.cache.inventory import Entry, Holding, contents
 from ttft_bench.cache.kinds import KINDS, Kind
-from ttft_bench.cache.removal import Outcome, choose, clear, links
+from ttft_bench.cache.removal import Choice, Outcome, choose, clear
 
-__all__ = ["KINDS", "Entry", "Holding", "Kind", "Outcome", "choose", "clear", "contents", "links"]
+__all__ = ["KINDS", "Choice", "Entry", "Holding", "Kind", "Outcome", "choose", "clear", "contents"]

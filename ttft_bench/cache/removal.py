@@ -29,8 +29,16 @@ class Outcome:
     kept: str = ""
 
 
-def choose(root: Path, names: Sequence[str], older_than_days: float | None = None) -> list[Entry]:
-    """The entries that a user means; ``all`` passes by what :func:`links` finds.
+@dataclass(frozen=True)
+class Choice:
+    """What a user means: ``entries`` to remove, and ``links``, whole kinds or in their folders, that are left alone."""
+
+    entries: list[Entry]
+    links: list[Path]
+
+
+def choose(root: Path, names: Sequence[str], older_than_days: float | None = None) -> Choice:
+    """What a user means; ``all`` passes by kinds that are links.
 
     Args:
         root: the cache folder.
@@ -46,21 +54,14 @@ def choose(root: Path, names: Sequence[str], older_than_days: float | None = Non
         if holding.kind.name in names:
             _refuse_link(holding)
     limit = None if older_than_days is None else time.time() - 86_400 * older_than_days
-    return [entry for holding in holdings for entry in holding.entries if limit is None or entry.newest < limit]
+    entries = [entry for holding in holdings for entry in holding.entries if limit is None or entry.newest < limit]
+    return Choice(entries, [link for holding in holdings for link in _links(holding)])
 
 
-def links(root: Path, names: Sequence[str]) -> list[Path]:
-    """The links among the kinds that a user means, whole kinds and in their folders: all of them are left alone.
-
-    Raises:
-        UsageError: no kind has that name.
-        StorageError: the cache cannot be read.
-    """
-    found = []
-    for holding in _wanted(root, names):
-        inside = (holding.path / name for name in holding.foreign)
-        found += [holding.path] if holding.link else [path for path in inside if path.is_symlink()]
-    return found
+def _links(holding: Holding) -> list[Path]:
+    if holding.link:
+        return [holding.path]
+    return [path for name in holding.foreign if (path := holding.path / name).is_symlink()]
 
 
 def _wanted(root: Path, names: Sequence[str]) -> list[Holding]:
@@ -122,4 +123,4 @@ def _locks(entry: Entry) -> Iterator[bool]:
             yield True
 
 
-__all__ = ["Outcome", "choose", "clear", "links"]
+__all__ = ["Choice", "Outcome", "choose", "clear"]

@@ -42,7 +42,7 @@ def list_assets(as_json: _Json = False) -> None:
 def fetch_assets(
     names: Annotated[
         list[str],
-        typer.Argument(help="Names from `assets list`, or `all`.", metavar="NAME", autocompletion=complete.asset),
+        typer.Argument(help="Names from `assets list`, or `all`.", metavar="name", autocompletion=complete.asset),
     ],
     as_json: _Json = False,
 ) -> None:
@@ -61,7 +61,7 @@ def fetch_assets(
 @app.command("path")
 def show_path(
     name: Annotated[
-        str, typer.Argument(help="Name from `assets list`.", metavar="NAME", autocompletion=complete.asset)
+        str, typer.Argument(help="Name from `assets list`.", metavar="name", autocompletion=complete.asset)
     ],
 ) -> None:
     """Print the folder of a fetched asset."""
@@ -75,7 +75,7 @@ def verify_assets(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names from `assets list`; all if none is given.", metavar="NAME", autocompletion=complete.asset
+            help="Names from `assets list`; all if none is given.", metavar="name", autocompletion=complete.asset
         ),
     ] = None,
     as_json: _Json = False,

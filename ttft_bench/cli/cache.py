@@ -67,10 +67,10 @@ def info(as_json: _Json = False) -> None:
 def clear(
     kinds: Annotated[
         list[str],
-        typer.Argument(help="Kinds of `cache info`, or `all`.", metavar="KIND", autocompletion=complete.cache_kinds),
+        typer.Argument(help="Kinds of `cache info`, or `all`.", metavar="kind", autocompletion=complete.cache_kinds),
     ],
     older_than: Annotated[
-        float | None, typer.Option("--older-than", min=0, metavar="DAYS", help="Only what was written longer ago.")
+        float | None, typer.Option("--older-than", min=0, metavar="<days>", help="Only what was written longer ago.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
@@ -82,15 +82,15 @@ def clear(
     A kind whose folder is a link is passed by where `all` is asked for, and refused where it is named itself.
     """
     from ttft_bench.assets import cache_dir
-    from ttft_bench.cache import KINDS, Entry, Outcome, choose, links
+    from ttft_bench.cache import KINDS, Entry, Outcome, choose
     from ttft_bench.cache import clear as remove
     from ttft_bench.errors import UsageError
     from ttft_bench.text import size
 
     root = cache_dir()
-    chosen = choose(root, kinds, older_than)
-    passed = links(root, kinds)
-    for path in passed:
+    choice = choose(root, kinds, older_than)
+    chosen = choice.entries
+    for path in choice.links:
         note(f"{WARNING}{path} is a link: it is left, and so is what it leads to, which is outside the cache")
     total = f"{len(chosen)} entries, {size(sum(entry.bytes for entry in chosen))}"
     if chosen and not dry_run and not yes:
@@ -112,7 +112,7 @@ def clear(
     if as_json:
         shown = [{"kind": entry.kind, "path": str(entry.path), "bytes": entry.bytes} for entry in removed]
         left = [str(entry.path) for entry in kept]
-        lists = {"removed": shown, "kept": left, "links": [str(path) for path in passed]}
+        lists = {"removed": shown, "kept": left, "links": [str(path) for path in choice.links]}
         return print_json({"cache": str(root), "dry_run": dry_run, **lists, "bytes": freed})
     verb = "would be removed" if dry_run else "removed"
     stdout().print(f"{len(removed)} entries {verb}, {size(freed)}")

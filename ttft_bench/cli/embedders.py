@@ -12,7 +12,7 @@ from ttft_bench.cli.new import Output, asks_for_new, write_new
 def embedders(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="new NAME", help="Write an embedder of your own under that name.", show_default=False),
+        typer.Argument(metavar="new name", help="Write an embedder of your own under that name.", show_default=False),
     ] = None,
     output: Output = None,
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),

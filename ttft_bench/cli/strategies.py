@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def strategies(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="new NAME", help="Write a strategy of your own under that name.", show_default=False),
+        typer.Argument(metavar="new name", help="Write a strategy of your own under that name.", show_default=False),
     ] = None,
     output: Output = None,
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of a table."),

@@ -19,7 +19,7 @@ def suites(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="NAME | new NAME",
+            metavar="name | new name",
             help="One suite, or a suite file (TOML), in full; with `new`, write one of your own under that name.",
             show_default=False,
             autocompletion=complete.suite_or_file,

@@ -23,8 +23,11 @@ class _Quartiles(Protocol):
 
 
 def spread(found: _Quartiles | None) -> str:
-    """Median and quartiles of seconds: ``1.20 s (1.10 s to 1.31 s)``, or a dash."""
-    return MISSING if found is None else f"{seconds(found.median)} ({seconds(found.q25)} to {seconds(found.q75)})"
+    """Median and quartiles of seconds, ``1.20 s (1.10 s to 1.31 s)``; the median alone if all look alike; or a dash."""
+    if found is None:
+        return MISSING
+    median, low, high = seconds(found.median), seconds(found.q25), seconds(found.q75)
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def tick_seconds(value: float) -> str:

@@ -48,6 +48,18 @@ def added_beside(folder: Path, suite: Suite) -> str:
     )
 
 
+def timed_otherwise(folder: Path, lanes: int) -> str:
+    """That rows of a folder were timed with other lanes than those to come, in one line; empty if none were."""
+    rows = store.load_run(folder).rows if store.has_journal(folder / store.RESULTS) else []
+    there = {row["lanes"] for row in rows if row.get("lr") is not None} - {lanes}
+    if not there:
+        return ""
+    return (
+        f"{folder} holds rows timed with --lanes {_listed(there)}; those to come have --lanes {lanes}: their times are "
+        "not to be compared (quality does not depend on it)"
+    )
+
+
 def _wanted(suite: Suite) -> dict[str, set[Any]]:
     """The values of the rows that the suite asks for, column by column; none where it trains nothing."""
     if not any("finetune" in arm for arm in suite.select.arms):
@@ -85,4 +97,4 @@ def _listed(values: set[Any]) -> str:
     return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in sorted(values))
 
 
-__all__ = ["added_beside"]
+__all__ = ["added_beside", "timed_otherwise"]

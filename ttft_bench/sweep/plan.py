@@ -239,9 +239,11 @@ def make_tasks(
 def make_jobs(suite: Suite) -> list[Job]:
     """The strategies and controls of a suite, each spec in canonical form.
 
+    A control that is asked for as a strategy too is run as a strategy: its rows hold what the control's would.
+
     Raises:
         SpecError, PluginError: a spec does not fit an installed strategy.
-        UsageError: no strategy, or one given twice.
+        UsageError: no strategy, one given twice, or one named as a control that does something else.
     """
     from ttft_bench.registry import distribution_of, parse_specs
 
@@ -260,11 +262,20 @@ def make_jobs(suite: Suite) -> list[Job]:
     for control in suite.controls:
         selector = build_probed(control.strategy)
         distribution = distribution_of(selector.name)
-        jobs.append(Job(control.label, repr(selector), distribution, control.pool, budgets[-1:], (1,), True, arms))
+        job = Job(control.label, repr(selector), distribution, control.pool, budgets[-1:], (1,), True, arms)
+        same = (other for other in jobs if (other.label, other.spec, other.pool) == (job.label, job.spec, job.pool))
+        if all(other.control for other in same):
+            jobs.append(job)
     labels = [job.label for job in jobs]
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
-        raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
+        other = next((control for control in suite.controls if control.label == twice[0]), None)
+        if other is None or all(job.control for job in jobs if job.label == twice[0]):
+            raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
+        raise UsageError(
+            f"strategy {twice[0]} and the control of that name differ (it is {other.strategy} on the pool "
+            f"{other.pool!r}): rename the control in the suite"
+        )
     return jobs
 
 

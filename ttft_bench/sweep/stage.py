@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.sweep import store
+from ttft_bench.sweep.beside import timed_otherwise
 from ttft_bench.sweep.concurrent import Writer, run_in_lanes
 from ttft_bench.sweep.plan import Cell, Task, find_twins, make_tasks
 from ttft_bench.sweep.suite import Suite
@@ -75,6 +76,8 @@ def finetune_cells(
     count = min(request.lanes, max(1, len(tasks)))  # a lane without work would only cost its building
     if count < request.lanes:
         reporter.note(f"{request.lanes} lanes were asked for, {count} have work: no more are opened")
+    if tasks and (told := timed_otherwise(request.folder, count)):
+        reporter.note(f"warning: {told}")
     lanes = open_lanes(model, settings, count, backend=request.backend)
     manifest["execution"] = lanes[0].engine.backend.describe()
     served = {cell.cell_id for task in tasks for group in task.checkpoints.values() for cell in group}
