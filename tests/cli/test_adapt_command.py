@@ -11,6 +11,7 @@ import pytest
 
 from documented import assert_documented
 from notes import PROMPT, notes
+from ttft_bench.errors import UsageError
 
 HOSTILE = "alpha beta \x1b[31mgamma\x07 delta epsilon \u202e zeta"
 
@@ -51,6 +52,15 @@ def test_nothing_from_a_corpus_steers_a_terminal(adapt):
     assert "\\x1b[31mgamma\\x07" in done.out
     data = json.loads(adapt(PROMPT, "--budget", "9", "--strategy", "knn", "--json").out)
     assert HOSTILE in [pick["text"] for pick in data["selection"]["picks"]], "JSON keeps texts as they are"
+
+
+@pytest.mark.parametrize(("flags", "taken"), [((), "eager"), (("--backend", "compiled"), "compiled")])
+def test_one_prompt_does_not_repay_compiling(adapt, monkeypatch, flags, taken):
+    def asked(**given):
+        raise UsageError(f"asked for {given['backend']}")
+
+    monkeypatch.setattr("ttft_bench.lab.adapt.open_lab", asked)
+    assert f"asked for {taken}" in adapt("the lazy dog", *flags).err
 
 
 def test_json_says_everything(adapt, tmp_path):

@@ -69,7 +69,7 @@ def adapt(
     precision: Annotated[
         str, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.")
     ] = "auto",
-    backend: options.Backend = "auto",
+    backend: options.BackendOfOne = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of strategies and continuations that draw.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -109,7 +109,7 @@ def adapt(
             train_per_subset=train_per_subset,
             device=device,
             precision=precision,
-            backend=backend,
+            backend="eager" if backend == "auto" else backend,
             seed=seed,
             note=reporter.note,
             on_progress=reporter.progress,

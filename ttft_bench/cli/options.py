@@ -141,6 +141,16 @@ Backend = Annotated[
         rich_help_panel=_MACHINE,
     ),
 ]
+# Compiling takes minutes where the steps of one prompt take a second.
+BackendOfOne = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        help="auto (eager: one prompt does not repay compiling), eager or compiled.",
+        autocompletion=complete.words("auto", "eager", "compiled"),
+        rich_help_panel=_MACHINE,
+    ),
+]
 Lanes = Annotated[
     int,
     typer.Option(
