@@ -158,6 +158,14 @@ def test_strata_share_one_scale_and_say_how_many_prompts(view: View) -> None:
     assert len({panel.x.limits for panel in chart.panels}) == 1
 
 
+def test_a_use_of_the_picks_that_shares_no_strategy_is_named_not_drawn() -> None:
+    curve = [(5, 88.0, 2.9)]
+    rows = [*budgets({"a": curve}, n=12), *budgets({"b": curve}, n=12, arm="in-context", trainable="", lr=None)]
+    chart = charts(one_view(rows))["treatments"]
+    assert [entry.name for entry in chart.legend] == ["finetune"]
+    assert "without a strategy in common with the others: in-context" in chart.caption
+
+
 def test_a_run_without_strata_says_what_that_means(make_cell: Make) -> None:
     chart = charts(one_view([make_cell("knn", prompt) for prompt in range(6)]))["strata"]
     assert not chart.panels and "near-duplicates may account for part of every gain" in chart.missing

@@ -37,7 +37,25 @@ def test_not_worth_it_where_reading_is_better_at_every_time():
 
 def test_partly_where_it_takes_time_to_be_better():
     found = verdicts([*budgets({"s": CURVE}), *in_context(88.0)])["in-context"]
-    assert found.answer == "partly" and "higher at the other times" in found.sentence
+    assert found.answer == "partly" and ", higher at " in found.sentence
+
+
+BETTER, WORSE, UNSURE = (Interval(value, value - 0.5, value + 0.5, 60, 60) for value in (-1.0, 1.0, 0.0))
+
+
+def test_times_are_told_for_what_is_shown_at_them():
+    mixed = judge("x", [(1.0, BETTER), (2.0, UNSURE), (4.0, WORSE)])
+    assert mixed.answer == "partly"
+    assert mixed.sentence.startswith("lower BPB% at 1.00 s, higher at 4.00 s, neither is shown at the other times;")
+    assert judge("x", [(1.0, BETTER), (4.0, WORSE)]).sentence.startswith("lower BPB% at 1.00 s, higher at 4.00 s;")
+    some = judge("x", [(1.0, BETTER), (2.0, UNSURE)])
+    assert some.sentence.startswith("lower BPB% at 1.00 s, neither is shown at the other times;")
+
+
+def test_a_time_that_one_of_them_does_not_reach_is_not_spoken_for():
+    late = Interval(None, None, None, 60, 60, Outcome.NOT_REACHED)
+    assert "at every time looked at that both reach;" in judge("x", [(1.0, late), (2.0, BETTER)]).sentence
+    assert "that finetuning reaches;" in judge("nothing", [(1.0, late), (2.0, BETTER)]).sentence
 
 
 def test_harm_is_told_against_nothing():
@@ -60,6 +78,33 @@ def test_only_strategies_that_every_treatment_has_take_part_and_controls_do_not(
     data = [*budgets({"s": CURVE, "only-finetuned": CURVE, "control": CURVE}), *in_context(90.0)]
     answer = answer_worth(data, controls=frozenset({"control"}))
     assert answer.strategies == ("s",)
+
+
+def test_treatments_without_a_strategy_in_common_are_not_compared():
+    elsewhere = [{**item, "strategy": "other"} for item in in_context(97.0)]
+    answer = answer_worth([*budgets({"s": CURVE}), *elsewhere])
+    found = verdicts([*budgets({"s": CURVE}), *elsewhere])
+    assert (answer.strategies, answer.apart) == (("s",), ("in-context",))
+    assert [line.label for line in answer.table.lines] == ["finetune"]
+    assert found["in-context"].answer == "not decided"
+    assert found["in-context"].sentence == "no strategy was run in both."
+    assert found["nothing"].answer == "yes", "finetuning is enough to hold it against nothing"
+
+
+def test_a_treatment_that_stands_apart_does_not_cost_the_others_their_strategies():
+    lora = budgets({"other": [(5, 96.0, 2.0)]}, trainable="lora[r=8]")
+    answer = answer_worth([*budgets({"s": CURVE}), *in_context(97.0), *lora])
+    assert (answer.strategies, answer.apart) == (("s",), ("finetune lora[r=8]",))
+    assert {line.label for line in answer.table.lines} == {"finetune", "in-context"}
+
+
+def test_treatments_that_share_strategies_only_two_by_two_are_not_compared():
+    lora = budgets({"t": [(5, 96.0, 2.0)]}, trainable="lora[r=8]")
+    data = [*budgets({"s": CURVE, "t": CURVE}), *in_context(97.0), *lora]
+    assert answer_worth(data).strategies == ("s", "t")
+    assert verdicts(data)["in-context"].sentence == "no strategy was run with every use of the picks."
+    without = [item for item in data if item["trainable"] != "full"]
+    assert answer_worth(without).strategies == () and verdicts(without)["in-context"].answer == "not decided"
 
 
 def test_few_prompts_and_no_rows_decide_nothing():

@@ -10,6 +10,7 @@ from ttft_bench.report.metrics import QUALITY
 from ttft_bench.report.palette import COLOURS, LINE_STYLES
 from ttft_bench.report.questions.residual import NEGLIGIBLE_RHO
 from ttft_bench.report.view import View
+from ttft_bench.text import printable
 
 
 def correlations(view: View) -> Chart:
@@ -42,7 +43,7 @@ def correlations(view: View) -> Chart:
 def treatments(view: View) -> Chart:
     """Question 2: what each use of the picks reaches within a time."""
     title = "What to do with the picks: BPB% at equal time, lower is better"
-    table = view.found.worth.table
+    table, apart = view.found.worth.table, view.found.worth.apart
     marks, legend = [], []
     for place, line in enumerate(table.lines):
         cells = [table.at(line.label, time) for time in table.times_s]
@@ -65,13 +66,17 @@ def treatments(view: View) -> Chart:
             )
         )
     if not marks:
-        return Chart("treatments", title, "", missing="No use of the picks has both a quality and a time.")
+        missing = "No strategy was tried with every use of the picks." if apart else ""
+        missing = missing or "No use of the picks has both a quality and a time."
+        return Chart("treatments", title, "", missing=missing)
     axis = log_seconds("time per prompt", table.times_s)
     panel = Panel("", axis, Axis(QUALITY.axis_title), tuple(marks))
     caption = (
         "Each use of the picks on its own frontier over strategies, budgets and reuse settings, interpolated at equal "
         "times, with 95 % BCa bootstrap intervals over groups. Only strategies that every use was tried with take part."
     )
+    if apart:
+        caption += f" Not shown, without a strategy in common with the others: {', '.join(map(printable, apart))}."
     return Chart("treatments", title, caption, (panel,), tuple(legend))
 
 
