@@ -105,6 +105,20 @@ def split_shuffled(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if not _text(row, "embedder").startswith(SHUFFLED_PREFIX)], shuffled
 
 
+def shuffled_beside(rows: Sequence[Row], shuffled: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> list[Row]:
+    """The rows with shuffled embeddings that differ from the rows of one scope in nothing else.
+
+    Their embedder is the one inside the brackets; as in :func:`split_scopes`, an empty column agrees with everything.
+    """
+    known = {column: {text for row in rows if (text := _text(row, column))} for column in columns}
+
+    def alike(row: Row) -> bool:
+        own = {**row, "embedder": _text(row, "embedder").removeprefix(SHUFFLED_PREFIX).removesuffix("]")}
+        return all(not known[column] or _text(own, column) in ("", *known[column]) for column in columns)
+
+    return [row for row in shuffled if alike(row)]
+
+
 def _text(row: Row, column: str) -> str:
     value = row.get(column)
     if column == "excluded" and row.get("pool_source"):
@@ -122,6 +136,7 @@ __all__ = [
     "STRATA",
     "TIME_SCOPE",
     "By",
+    "shuffled_beside",
     "split_rows",
     "split_scopes",
     "split_shuffled",
