@@ -182,6 +182,21 @@ def test_a_map_against_nothing_needs_no_rival_rows_and_empty_bins_are_named():
     assert len(empty) == 6 and all(item.difference.outcome is Outcome.NO_DATA for item in empty)
 
 
+def test_a_map_is_of_the_most_frequent_learning_rate():
+    place = {"similarity_max": 0.5, "pool_source": "nearest", "budget": 5}
+    usual = [row("s", p, 80.0, **place) for p in range(40)]
+    wild = [row("s", p, 140.0, lr=1e-2, **place) for p in range(30)]
+    found = regime_map([*usual, *wild])
+    assert [item.difference.value for item in found.regimes] == [pytest.approx(-20.0)]
+    assert found.setting == "N = 5, lr = 5e-05, mean over s"
+    both = [row("s", p, 60.0, arm="in-context+finetune", lr=lr, **place) for p in range(40) for lr in (5e-5, 1e-3)]
+    (only,) = regime_map([*usual, *wild, *both[::2]], "in-context+finetune").regimes
+    assert only.difference.value == pytest.approx(20.0)
+    mixed = [{**item, "bpb_pct": 99.0} for item in both[1::2]]
+    assert regime_map([*usual, *both[::2], *mixed], "in-context+finetune").regimes == (only,)
+    assert "lr" not in regime_map([{**item, "lr": None} for item in usual]).setting
+
+
 def test_everything_is_written_down():
     text = "\n".join(worth_lines(answer_worth([*budgets({"s": CURVE}), *in_context(88.0)])))
     assert "tokens until it pays" in text and "against in-context? Partly" in text

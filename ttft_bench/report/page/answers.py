@@ -101,8 +101,7 @@ def regime_table(found: RegimeMap) -> Table:
         )
         for item in found.regimes
     ]
-    strategies = ", ".join(map(str, found.strategies))
-    said = f"Finetuning against {found.rival}, N = {found.budget}, mean over {strategies}"
+    said = f"Finetuning against {found.rival}, {found.setting}"
     return tables.table(f"regimes-{found.rival}", tables.text(said, 300).shown, columns, lines)
 
 
