@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paired_rows import budgets, row, rows
+from ttft_bench.report.page.answers import break_even_table
 from ttft_bench.report.paired import Interval, Outcome
 from ttft_bench.report.questions import answer_worth
 from ttft_bench.report.questions.breakeven import break_even
@@ -137,6 +138,23 @@ def test_break_even_at_once_and_never():
     (never,) = break_even([*dear, *in_context(85.0, score_s=0.4)])
     assert (never.tokens.value, never.tokens.outcome) == (None, Outcome.NEVER)
     assert break_even(cheap) == () and break_even([]) == ()
+
+
+def test_finetuning_that_is_cheaper_only_at_first_does_not_pay_in_the_long_run():
+    at_first = rows({"s": 80.0}, budget=5, finetune_s=0.05, restore_s=0.05, score_s=0.6)
+    (found,) = break_even([*at_first, *in_context(85.0, context_s=0.2, score_s=0.4)])
+    assert (found.tokens.value, found.tokens.outcome) == (None, Outcome.AT_FIRST)
+    # (0.2 - 0.1) / (0.6 / 200 - 0.4 / 200)
+    assert found.in_words == "only at first, up to 100 tokens"
+    assert "only at first, up to 100 tokens" in str(break_even_table([found]).lines[0].cells[1])
+    (level,) = break_even([*at_first, *in_context(85.0, context_s=0.1, score_s=0.4)])
+    assert (level.tokens.outcome, level.in_words) == (Outcome.NEVER, "never")
+
+
+def test_picks_are_the_same_whatever_trained_on_them():
+    lora = rows({"s": 80.0}, budget=5, trainable="lora[r=8]", reuse_interval=2)
+    (found,) = break_even([*lora, *in_context(85.0)])
+    assert (found.finetuned.trainable, found.in_context.arm, found.in_words) == ("lora[r=8]", "in-context", "")
 
 
 def test_a_break_even_that_some_resamples_lack_has_no_interval():

@@ -76,7 +76,7 @@ def break_even_table(items: Sequence[BreakEven]) -> Table:
         lines.append(
             (
                 tables.text(item.finetuned),
-                tables.estimate(item.tokens, 0),
+                tables.Cell(fmt.MISSING, small=item.in_words) if item.in_words else tables.estimate(item.tokens, 0),
                 *(tables.Cell(fmt.seconds(time), time) for time in times),
                 tables.estimate(item.quality.difference),
             )

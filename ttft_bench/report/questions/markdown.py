@@ -50,7 +50,7 @@ def _break_even_lines(items: Sequence[BreakEven]) -> list[str]:
             fmt.seconds(item.once_context_s),
             fmt.seconds(item.token_finetune_s),
             fmt.seconds(item.token_context_s),
-            figure(item.tokens, 0),
+            item.in_words or figure(item.tokens, 0),
             figure(item.quality.difference),
         ]
         for item in items
