@@ -213,7 +213,7 @@ def test_ticks_leave_room_for_each_other() -> None:
     assert budget_axis([4]).ticks == (4.0,)
     assert {0.1, 0.2, 0.5, 1.0} <= {round(tick, 6) for tick in log_seconds("t", [0.11, 0.9]).ticks}
     assert len(log_seconds("t", [1e-4, 10.0]).ticks) < 9
-    assert wrapped("hullft[solver=corrective], N = 50", "|") == "hullft[solver=corrective],|N\u00a0=\u00a050"
+    assert wrapped("hullft[solver=corrective], N = 50", "|", 28) == "hullft[solver=corrective],|N\u00a0=\u00a050"
 
 
 def test_times_of_another_device_stay_out_of_the_frontier() -> None:

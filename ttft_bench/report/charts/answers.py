@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from ttft_bench.report import format as fmt
 from ttft_bench.report.charts.model import Axis, Chart, Entry, Look, Panel, Points, Rule
-from ttft_bench.report.charts.words import limits, log_seconds, told
-from ttft_bench.report.figures import INK, label
+from ttft_bench.report.charts.words import entry_name, limits, log_seconds, told
+from ttft_bench.report.figures import INK
 from ttft_bench.report.metrics import QUALITY
 from ttft_bench.report.palette import COLOURS, LINE_STYLES
 from ttft_bench.report.questions.residual import NEGLIGIBLE_RHO
 from ttft_bench.report.view import View
-from ttft_bench.text import printable
 
 
 def correlations(view: View) -> Chart:
@@ -52,7 +51,7 @@ def treatments(view: View) -> Chart:
             continue
         dash = LINE_STYLES[(place // len(COLOURS)) % len(LINE_STYLES)]
         look = Look(COLOURS[place % len(COLOURS)], dash)
-        name = label(line.label)
+        name = entry_name(line.label)
         legend.append(Entry(name, look))
         marks.append(
             Points(
@@ -76,7 +75,7 @@ def treatments(view: View) -> Chart:
         "times, with 95 % BCa bootstrap intervals over groups. Only strategies that every use was tried with take part."
     )
     if apart:
-        caption += f" Not shown, without a strategy in common with the others: {', '.join(map(printable, apart))}."
+        caption += f" Not shown, without a strategy in common with the others: {', '.join(map(entry_name, apart))}."
     return Chart("treatments", title, caption, (panel,), tuple(legend))
 
 

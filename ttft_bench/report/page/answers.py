@@ -143,7 +143,7 @@ def incident_table(key: str, caption: str, items: Sequence[Incident]) -> Table:
     lines = [
         (
             tables.text(item.key.name),
-            tables.text(item.key.reuse, 60),
+            tables.text(item.key.reuse),
             tables.count(None if item.key.is_untouched else item.key.budget),
             tables.text(item.status, 40),
             tables.count(item.count),

@@ -75,7 +75,7 @@ def _lines(view: View, several: bool) -> list[Line]:
         beside = "control" if group.control and not group.key.is_untouched else ""
         cells = [Cell(tables.text(group.key.name).shown, small=beside)]
         cells += [tables.text(view.name)] if several else []
-        cells += [tables.text(group.key.reuse, 60), tables.count(None if group.key.is_untouched else group.key.budget)]
+        cells += [tables.text(group.key.reuse), tables.count(None if group.key.is_untouched else group.key.budget)]
         # The reference is compared with no other; so is what has no partner, an arm or a budget that it lacks.
         is_reference = group.key.strategy == view.found.reference and group.key not in {*compared, *alone}
         said = "reference" if is_reference else fmt.MISSING
