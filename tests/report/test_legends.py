@@ -11,7 +11,7 @@ from ttft_bench.report.charts import charts_of
 from ttft_bench.report.charts.interactive import panel_specs
 from ttft_bench.report.charts.model import Axis, Chart, Entry, Look, Panel, Points
 from ttft_bench.report.charts.paper import draw
-from ttft_bench.report.figures import LINE_CHARS, drawing_style
+from ttft_bench.report.figures import LINE_CHARS, drawing_style, label
 from ttft_bench.report.findings import find_in
 from ttft_bench.report.palette import COLOURS
 from ttft_bench.report.view import views
@@ -52,7 +52,12 @@ def test_settings_that_differ_in_their_last_parameter_have_entries_of_their_own(
         assert sorted(drawn) == wanted, "every button shows and hides its own"
     with drawing_style():
         (axes,) = draw(found["time_per_stage"]).axes
-    assert len({label.get_text() for label in axes.get_yticklabels()}) == 2
+    assert len({text.get_text() for text in axes.get_yticklabels()}) == 2
+
+
+def test_text_of_a_figure_is_broken_never_cut():
+    assert label(SHORT[0], 36).splitlines() == [SHORT[0][:36], SHORT[0][36:]]
+    assert label("a\x1b[b", 36) == r"a\x1b[b" and label("") == ""
 
 
 def test_uses_of_the_picks_that_differ_at_their_end_are_told_apart():
@@ -109,7 +114,7 @@ def test_names_of_many_lines_beside_an_axis_have_a_line_of_their_own_each():
         figure = draw(chart)
         figure.draw_without_rendering()
         (axes,) = figure.axes
-        boxes = sorted((label.get_window_extent().y0, label.get_window_extent().y1) for label in axes.get_yticklabels())
+        boxes = sorted((text.get_window_extent().y0, text.get_window_extent().y1) for text in axes.get_yticklabels())
     assert all(below[1] <= above[0] for below, above in pairwise(boxes))
     (spec,) = panel_specs(chart)
     assert spec["layout"]["height"] > 96 + 34 * len(names)
