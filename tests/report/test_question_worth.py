@@ -151,6 +151,14 @@ def test_finetuning_that_is_cheaper_only_at_first_does_not_pay_in_the_long_run()
     assert (level.tokens.outcome, level.in_words) == (Outcome.NEVER, "never")
 
 
+def test_nothing_is_said_of_the_long_run_where_a_token_costs_about_the_same():
+    for finetune_s in (0.05, 3.0):
+        data = [row("s", p, 80.0, budget=5, finetune_s=finetune_s, score_s=0.41 + 0.2 * (p % 4 > 1)) for p in range(60)]
+        (found,) = break_even([*data, *in_context(85.0, context_s=0.2, score_s=0.5)])
+        assert (found.tokens.value, found.tokens.outcome) == (None, Outcome.UNSTABLE)
+        assert found.in_words.startswith("not decided")
+
+
 def test_picks_are_the_same_whatever_trained_on_them():
     lora = rows({"s": 80.0}, budget=5, trainable="lora[r=8]", reuse_interval=2)
     (found,) = break_even([*lora, *in_context(85.0)])

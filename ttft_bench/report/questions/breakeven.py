@@ -44,7 +44,8 @@ class BreakEven:
         once_context_s: C, mean seconds.
         token_finetune_s: f, mean seconds a token.
         token_context_s: c, mean seconds a token.
-        tokens: n*; its outcome is ``never`` or ``only at first`` where there is no n*.
+        tokens: n*; its outcome is ``never`` or ``only at first`` where there is none, and ``unstable`` where that
+            hangs on a difference of f and c that is not shown.
         quality: BPB% of finetuning minus in-context.
     """
 
@@ -59,10 +60,12 @@ class BreakEven:
 
     @property
     def in_words(self) -> str:
-        """What is true where there is no n*: ``never``, or ``only at first, up to 1500 tokens``; else empty."""
+        """What is true where there is no n*, such as ``only at first, up to 1500 tokens``; else empty."""
         F, C, f, c = self.once_finetune_s, self.once_context_s, self.token_finetune_s, self.token_context_s
         if self.tokens.value is not None or F is None or C is None or f is None or c is None:
             return ""
+        if self.tokens.outcome is Outcome.UNSTABLE:
+            return "not decided: which costs more a token is not shown"
         until = f", up to {(C - F) / (f - c):.0f} tokens" if self.tokens.outcome is Outcome.AT_FIRST else ""
         return f"{self.tokens.outcome}{until}"
 
@@ -91,12 +94,22 @@ def _against(key: Key, rows: Sequence[Row], other: Key, other_rows: Sequence[Row
     prompts = sorted(set(parts[0]).intersection(*parts[1:]))
     groups = groups_of([*rows, *other_rows])
     values = np.array([[part[prompt] for part in parts] for prompt in prompts]).reshape(len(prompts), 4)
-    tokens = interval(values, [groups[prompt] for prompt in prompts], _tokens)
+    names = [groups[prompt] for prompt in prompts]
+    tokens = interval(values, names, _tokens)
     means: list[float | None] = list(map(float, values.mean(axis=0))) if prompts else [None] * 4
     if tokens.outcome is Outcome.NO_DATA and prompts:
-        is_first = float(values[:, 0].sum()) < float(values[:, 1].sum())
-        tokens = dataclasses.replace(tokens, outcome=Outcome.AT_FIRST if is_first else Outcome.NEVER)
+        saved = interval(values, names, lambda sums: sums[..., 3] - sums[..., 2])
+        tokens = dataclasses.replace(
+            tokens, outcome=_without(float(values[:, 0].sum()), float(values[:, 1].sum()), saved)
+        )
     return BreakEven(key, other, means[0], means[1], means[2], means[3], tokens, compare(key, rows, other, other_rows))
+
+
+def _without(once_finetune: float, once_context: float, saved: Interval) -> Outcome:
+    """Why there is no n*; nothing is said where a token is not shown to save or to cost anything."""
+    if saved.low is not None and saved.high is not None and saved.low < 0 < saved.high:
+        return Outcome.UNSTABLE
+    return Outcome.AT_FIRST if once_finetune < once_context else Outcome.NEVER
 
 
 def _tokens(sums: Floats) -> Floats:
