@@ -158,6 +158,14 @@ def test_strata_share_one_scale_and_say_how_many_prompts(view: View) -> None:
     assert len({panel.x.limits for panel in chart.panels}) == 1
 
 
+def test_a_use_of_the_picks_that_shares_no_strategy_is_named_not_drawn() -> None:
+    curve = [(5, 88.0, 2.9)]
+    rows = [*budgets({"a": curve}, n=12), *budgets({"b": curve}, n=12, arm="in-context", trainable="", lr=None)]
+    chart = charts(one_view(rows))["treatments"]
+    assert [entry.name for entry in chart.legend] == ["finetune"]
+    assert "without a strategy in common with the others: in-context" in chart.caption
+
+
 def test_a_run_without_strata_says_what_that_means(make_cell: Make) -> None:
     chart = charts(one_view([make_cell("knn", prompt) for prompt in range(6)]))["strata"]
     assert not chart.panels and "near-duplicates may account for part of every gain" in chart.missing
@@ -205,7 +213,7 @@ def test_ticks_leave_room_for_each_other() -> None:
     assert budget_axis([4]).ticks == (4.0,)
     assert {0.1, 0.2, 0.5, 1.0} <= {round(tick, 6) for tick in log_seconds("t", [0.11, 0.9]).ticks}
     assert len(log_seconds("t", [1e-4, 10.0]).ticks) < 9
-    assert wrapped("hullft[solver=corrective], N = 50", "|") == "hullft[solver=corrective],|N\u00a0=\u00a050"
+    assert wrapped("hullft[solver=corrective], N = 50", "|", 28) == "hullft[solver=corrective],|N\u00a0=\u00a050"
 
 
 def test_times_of_another_device_stay_out_of_the_frontier() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from paired_rows import row
 from ttft_bench.errors import CorpusError
+from ttft_bench.report.findings import find_in
 from ttft_bench.report.paired import Interval, Outcome
 from ttft_bench.report.questions import answer_residual, read_alignment, with_alignment
 from ttft_bench.report.questions.correlations import column, within_prompts
@@ -54,6 +55,25 @@ def test_the_shuffled_control_must_kill_it():
     assert killed.verdict.answer == "yes" and "kill it" in killed.verdict.sentence
     survived = answer_residual(rows, selections(residual=1.0, seed=1, embedder="shuffled[tiny-embedder]"))
     assert survived.verdict.answer == "no" and "not the embedding" in survived.verdict.sentence
+
+
+@pytest.mark.parametrize("other", [{"pool_k": 50}, {"max_tokens": 64}, {"embedder": "shuffled[another]"}])
+def test_only_what_differs_in_its_embedder_alone_is_the_control(other):
+    scope = {"pool_k": 200, "max_tokens": 512}
+    rows = selections(residual=1.0, **scope)
+    control = selections(seed=1, **{**scope, "embedder": "shuffled[tiny-embedder]"})
+    elsewhere = selections(residual=1.0, seed=1, **{**scope, "embedder": "shuffled[tiny-embedder]", **other})
+    (found,) = find_in([*rows, *control, *elsewhere], {}).scopes
+    assert found.residual.verdict.answer == "yes" and "kill it" in found.residual.verdict.sentence
+    alone = find_in([*rows, *elsewhere], {})
+    assert alone.scopes[0].residual.shuffled is None and "shuffled embeddings" in alone.warnings[0]
+
+
+def test_a_control_from_another_device_counts_where_devices_are_compared():
+    rows = selections(residual=1.0, device="one")
+    rows += selections(seed=1, embedder="shuffled[tiny-embedder]", device="two")
+    assert find_in(rows, {}).scopes[0].residual.shuffled is None
+    assert find_in(rows, {}, across_devices=True).scopes[0].residual.shuffled is not None
 
 
 def test_too_few_prompts_decide_nothing():

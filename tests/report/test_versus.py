@@ -81,6 +81,28 @@ def test_models_are_compared_with_themselves(tmp_path):
     assert {item.scope: item.n_identical for item in found.changes} == {"model=other": 10, "model=tiny": 10}
 
 
+@pytest.mark.parametrize(
+    ("column", "one", "other"), [("model", "gpt2", "smol"), ("lr", 5e-5, 1e-4), ("trainable", "full", "lora[r=8]")]
+)
+def test_what_one_run_has_once_and_the_other_several_times_is_shared(tmp_path, column, one, other):
+    data = rows({"a": 80.0, "b": 79.0}, n=12, **{column: one})
+    more = [*data, *rows({"a": 70.0, "b": 69.0}, n=12, **{column: other})]
+    found = compare_runs(write(tmp_path / "a", data), write(tmp_path / "b", more))
+    assert [item.comparison.setting.strategy for item in found.changes] == ["a", "b"]
+    assert {item.n_identical for item in found.changes} == {12}
+    assert found.only_a == () and len(found.only_b) == 2
+    back = compare_runs(tmp_path / "b", tmp_path / "a")
+    assert [item.n_identical for item in back.changes] == [12, 12] and len(back.only_a) == 2
+
+
+def test_what_differs_between_two_runs_but_not_within_them_does_not_part_them(tmp_path):
+    data = rows({"a": 80.0}, n=12, device="cpu", model="gpt2")
+    more = [{**row, "device": "gpu", "lr": 1e-3} for row in (*data, *rows({"a": 70.0}, n=12, model="smol"))]
+    found = compare_runs(write(tmp_path / "a", data), write(tmp_path / "b", more))
+    (change,) = found.changes
+    assert (change.scope, change.n_identical) == ("model=gpt2", 12)
+
+
 def test_the_command_prints_markdown_or_json(pair):
     result = CliRunner().invoke(app, [str(pair[0]), str(pair[1])])
     assert result.exit_code == 0 and "## What changed" in result.stdout

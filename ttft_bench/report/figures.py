@@ -7,6 +7,7 @@ a ``$`` in a name is a dollar sign.
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: Everything that is not a strategy's colour is this ink, at some opacity: a page swaps it for its own.
 INK = "#1f2328"
 PNG_DPI = 200
+#: Longest line that has room across a figure.
+LINE_CHARS = 95
 
 _SETTINGS: Any = {
     "axes.axisbelow": True,
@@ -108,9 +111,20 @@ def to_svg(figure: Figure, salt: str) -> bytes:
     return target.getvalue()
 
 
-def label(text: str, limit: int = 36) -> str:
-    """Text for a figure: harmless, and short enough for a legend."""
-    return printable(text, limit=limit)
+def label(text: str, width: int = LINE_CHARS) -> str:
+    """Text for a figure: harmless, and broken into lines. It is never cut, for names may differ at their end alone."""
+    return "\n".join(textwrap.wrap(printable(text), width, break_on_hyphens=False))
 
 
-__all__ = ["INK", "PNG_DPI", "drawing_style", "label", "new_axes", "new_grid", "settle_layout", "to_png", "to_svg"]
+__all__ = [
+    "INK",
+    "LINE_CHARS",
+    "PNG_DPI",
+    "drawing_style",
+    "label",
+    "new_axes",
+    "new_grid",
+    "settle_layout",
+    "to_png",
+    "to_svg",
+]

@@ -28,7 +28,7 @@ from ttft_bench.report.paired import (
 from ttft_bench.report.paired.at_time import line_label
 from ttft_bench.report.paired.compare import partner_of
 from ttft_bench.report.paired.prompts import by_setting
-from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, timed_alike
+from ttft_bench.report.paired.split import QUALITY_SCOPE, SCOPE_COLUMNS, shuffled_beside, timed_alike
 from ttft_bench.report.published import PublishedTable, beside_published
 from ttft_bench.report.questions import (
     Falsifier,
@@ -175,10 +175,12 @@ def find_in(
         known = sorted({str(row.get("strategy")) for row in true})
         raise UsageError(f"no row is of strategy {reference!r}; the run has {', '.join(known)}")
     columns = QUALITY_SCOPE if across_devices else SCOPE_COLUMNS
-    scopes = tuple(
-        _scope(name, part, shuffled, by, chosen, times_s, controls)
-        for name, part in split_scopes(true, columns).items()
-    )
+    parts = split_scopes(true, columns)
+    beside = {name: shuffled_beside(part, shuffled, columns) for name, part in parts.items()}
+    scopes = tuple(_scope(name, part, beside[name], by, chosen, times_s, controls) for name, part in parts.items())
+    if shuffled and not any(beside.values()):
+        alone = "rows with shuffled embeddings are beside none of the others: more than the embedder differs"
+        warnings = (*warnings, alone)
     published = beside_published(true, manifest)
     return Findings(by, scopes, evaluate(claims, rows, columns), tuple(faults), tuple(warnings), published)
 
@@ -208,14 +210,12 @@ def _scope(
     parts = split_rows(settled, by)
     if by != "all":
         parts = {"all": settled, **parts}
-    # Shuffled embeddings differ from this scope in their embedder alone.
-    beside = [row for row in shuffled if row.get("model") == rows[0].get("model")]
     return Scope(
         name=name,
         reference=reference,
         parts=tuple(_part(label, part, reference, times_s) for label, part in parts.items()),
         forests=_forests(settled, reference),
-        residual=answer_residual(rows, beside),
+        residual=answer_residual(rows, shuffled),
         worth=answer_worth(timed_alike(rows), times_s, controls),
     )
 

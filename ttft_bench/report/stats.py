@@ -6,6 +6,7 @@ Rows whose status is not ``ok`` are counted and listed, never averaged.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,6 +147,15 @@ def settle(rows: Sequence[Row], columns: Sequence[str] = ("lr", "trainable")) ->
     return [{**row, **same} for row in rows] if same else list(rows)
 
 
+def usual(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the most frequent learning rate and trainable set: a comparison of anything else holds them fixed."""
+    count = Counter((row.get("lr"), row.get("trainable")) for row in rows)
+    if not count:
+        return []
+    found = max(count, key=lambda pair: (count[pair], str(pair)))
+    return [row for row in rows if (row.get("lr"), row.get("trainable")) == found]
+
+
 __all__ = [
     "UNTOUCHED",
     "Key",
@@ -157,4 +167,5 @@ __all__ = [
     "spread",
     "strategy_of",
     "total_seconds",
+    "usual",
 ]

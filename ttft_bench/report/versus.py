@@ -14,11 +14,17 @@ from ttft_bench.report.markdown import plain
 from ttft_bench.report.paired.compare import Comparison, compare, family
 from ttft_bench.report.paired.markdown import FAMILY_CAPTION, figure, lines, p_value
 from ttft_bench.report.paired.prompts import by_setting, per_prompt
-from ttft_bench.report.paired.split import SCOPE_COLUMNS, split_scopes
+from ttft_bench.report.paired.split import SCOPE_COLUMNS, split_scopes, varying_columns
 from ttft_bench.report.stats import Key, Row, settle, spread, total_seconds
 
 #: What is always different between two runs, and says nothing about their settings.
 _BORING = ("argv", "started", "finished")
+#: Parts of a setting that are left out of it where they tell no two settings apart.
+_SETTLED = ("lr", "trainable")
+#: Column that says which run a row is of, while rows of several are split together.
+_RUN = "(run)"
+
+Members = dict[tuple[str, Key], list[Row]]
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,9 @@ class Versus:
 def compare_runs(a: Path, b: Path) -> Versus:
     """Compare the runs in two folders.
 
-    Rows are paired by prompt, seed and setting, not by cell id, which changes with every setting. A learning rate or
-    trainable set that is one and the same within a run is no part of a setting, so that runs which differ in it pair.
+    Rows are paired by prompt, seed and setting, not by cell id, which changes with every setting. What has but one
+    value within each of the runs (a model, a learning rate) is no part of a setting, so that runs which differ in it
+    pair; where one of them has several, it is a part of both, so that what they share is found.
 
     Raises:
         UsageError: a folder does not exist.
@@ -94,7 +101,7 @@ def compare_runs(a: Path, b: Path) -> Versus:
     for run in runs:
         if not run.rows:
             raise DataError(f"the run in '{run.path}' has no rows yet, so there is nothing to compare")
-    first, second = (_members(run.rows) for run in runs)
+    first, second = _members(runs[0].rows, runs[1].rows)
     shared = [place for place in first if place in second]
     comparisons = family(
         [compare(key, second[scope, key], key, first[scope, key]) for scope, key in shared]
@@ -111,9 +118,7 @@ def compare_runs(a: Path, b: Path) -> Versus:
     )
     stated = [dict(_flat({part: run.manifest.get(part) for part in ("suite", "plan", "identity")})) for run in runs]
     made = [dict(_flat(run.manifest.get("provenance") or {})) for run in runs]
-    columns = [
-        {f"rows.{name}": _values(run.rows, name) for name in (*SCOPE_COLUMNS, "lr", "trainable")} for run in runs
-    ]
+    columns = [{f"rows.{name}": _values(run.rows, name) for name in (*SCOPE_COLUMNS, *_SETTLED)} for run in runs]
     return Versus(
         a=str(a),
         b=str(b),
@@ -154,10 +159,17 @@ def versus_markdown(found: Versus) -> str:
     return "\n".join(text).rstrip() + "\n"
 
 
-def _members(rows: Sequence[Row]) -> dict[tuple[str, Key], list[Row]]:
-    return {
-        (scope, key): part for scope, own in split_scopes(rows).items() for key, part in by_setting(settle(own)).items()
-    }
+def _members(*runs: Sequence[Row]) -> list[Members]:
+    """The rows of each run by scope and setting, named alike in all runs."""
+    several = {column for rows in runs for column in varying_columns(rows)}
+    tagged = [{**row, _RUN: place} for place, rows in enumerate(runs) for row in rows]
+    found: list[Members] = [{} for _ in runs]
+    for scope, own in split_scopes(tagged, [column for column in SCOPE_COLUMNS if column in several]).items():
+        parts = [[row for row in own if row[_RUN] == place] for place in range(len(runs))]
+        settled = [column for column in _SETTLED if all(len(_values(part, column)) <= 1 for part in parts)]
+        for members, part in zip(found, parts, strict=True):
+            members |= {(scope, key): rows for key, rows in by_setting(settle(part, settled)).items()}
+    return found
 
 
 def _identical(one: Sequence[Row], other: Sequence[Row]) -> int:

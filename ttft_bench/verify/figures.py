@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Gaps below this are rounding; they are drawn at it.
 GAP_FLOOR = 1e-13
+#: Longest line of a name in a legend, which stands in the axes.
+NAME_CHARS = 36
 BUDGET_TITLE = "budget N, in training steps"
 
 
@@ -56,7 +58,7 @@ def draw_objective(summaries: Sequence[VerifySummary]) -> Figure:
         axes.plot(budgets, weights, "o", color=colour, markerfacecolor="white", markersize=size, zorder=3)
         axes.plot(
             budgets, rounded, color=colour, linestyle=dash, linewidth=width, marker="o", markersize=size,
-            label=label(strategy), zorder=4,
+            label=label(strategy, NAME_CHARS), zorder=4,
         )  # fmt: skip
     axes.plot([], [], "o", color=INK, markersize=5, label="filled: N whole steps")
     axes.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5, label="open: weights before rounding")
@@ -77,7 +79,7 @@ def _draw_floor(axes: Axes, summaries: Sequence[VerifySummary]) -> None:
         points = sorted({row.budget: row.optimum for row in group}.items())
         budgets, optima = zip(*points, strict=True)
         style = ("-", "--", ":", "-.")[place % 4]
-        name = "exact optimum f*" if len(programs) == 1 else f"f* of {label(group[0].strategy, 30)}"
+        name = "exact optimum f*" if len(programs) == 1 else f"f* of {label(group[0].strategy, NAME_CHARS)}"
         axes.plot(budgets, optima, color=INK, linewidth=1.2, linestyle=style, label=name, zorder=6)
 
 
@@ -151,7 +153,7 @@ def draw_gap(traces: Sequence[Trace]) -> Figure:
         axes.fill_between(trace.iterations, low, high, color=colour, alpha=0.14, linewidth=0, zorder=2)
         axes.plot(
             trace.iterations, gap, color=colour, linestyle=dash, linewidth=2.2, marker="o", markersize=4,
-            label=label(trace.strategy), zorder=4,
+            label=label(trace.strategy, NAME_CHARS), zorder=4,
         )  # fmt: skip
         axes.plot(trace.iterations, true, color=colour, linestyle=dash, linewidth=1.0, alpha=0.75, zorder=3)
         if trace.stopped:

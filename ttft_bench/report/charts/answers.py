@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ttft_bench.report import format as fmt
 from ttft_bench.report.charts.model import Axis, Chart, Entry, Look, Panel, Points, Rule
-from ttft_bench.report.charts.words import limits, log_seconds, told
-from ttft_bench.report.figures import INK, label
+from ttft_bench.report.charts.words import entry_name, limits, log_seconds, told
+from ttft_bench.report.figures import INK
 from ttft_bench.report.metrics import QUALITY
 from ttft_bench.report.palette import COLOURS, LINE_STYLES
 from ttft_bench.report.questions.residual import NEGLIGIBLE_RHO
@@ -42,7 +42,7 @@ def correlations(view: View) -> Chart:
 def treatments(view: View) -> Chart:
     """Question 2: what each use of the picks reaches within a time."""
     title = "What to do with the picks: BPB% at equal time, lower is better"
-    table = view.found.worth.table
+    table, apart = view.found.worth.table, view.found.worth.apart
     marks, legend = [], []
     for place, line in enumerate(table.lines):
         cells = [table.at(line.label, time) for time in table.times_s]
@@ -51,7 +51,7 @@ def treatments(view: View) -> Chart:
             continue
         dash = LINE_STYLES[(place // len(COLOURS)) % len(LINE_STYLES)]
         look = Look(COLOURS[place % len(COLOURS)], dash)
-        name = label(line.label)
+        name = entry_name(line.label)
         legend.append(Entry(name, look))
         marks.append(
             Points(
@@ -65,13 +65,17 @@ def treatments(view: View) -> Chart:
             )
         )
     if not marks:
-        return Chart("treatments", title, "", missing="No use of the picks has both a quality and a time.")
+        missing = "No strategy was tried with every use of the picks." if apart else ""
+        missing = missing or "No use of the picks has both a quality and a time."
+        return Chart("treatments", title, "", missing=missing)
     axis = log_seconds("time per prompt", table.times_s)
     panel = Panel("", axis, Axis(QUALITY.axis_title), tuple(marks))
     caption = (
         "Each use of the picks on its own frontier over strategies, budgets and reuse settings, interpolated at equal "
         "times, with 95 % BCa bootstrap intervals over groups. Only strategies that every use was tried with take part."
     )
+    if apart:
+        caption += f" Not shown, without a strategy in common with the others: {', '.join(map(entry_name, apart))}."
     return Chart("treatments", title, caption, (panel,), tuple(legend))
 
 

@@ -33,7 +33,7 @@ def budget_curves(view: View) -> Chart:
     title = "What a larger budget buys, by subset: lower BPB% is better"
     subsets = {name: rows for name, rows in split_rows(view.rows, "subset").items() if rows}
     parts: dict[str, Sequence[Row]] = {"all prompts": view.rows}
-    parts |= {printable(name, limit=40): rows for name, rows in subsets.items()} if len(subsets) > 1 else {}
+    parts |= {printable(name): rows for name, rows in subsets.items()} if len(subsets) > 1 else {}
     curves = {name: _curves(rows) for name, rows in parts.items()}
     curves = {name: found for name, found in curves.items() if found}
     if not curves:

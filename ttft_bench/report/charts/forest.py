@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from ttft_bench.report.charts.model import Axis, Chart, Look, Mark, Panel, Points, Rule
-from ttft_bench.report.charts.words import NAME_CHARS, entry_name, limits, look_of, setting_name, strategy_entries, told
-from ttft_bench.report.figures import INK, label
+from ttft_bench.report.charts.words import entry_name, limits, look_of, setting_name, strategy_entries, told
+from ttft_bench.report.figures import INK
 from ttft_bench.report.findings import Forest
 from ttft_bench.report.paired.compare import Comparison
 from ttft_bench.report.paired.markdown import p_value
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.report.view import View
+from ttft_bench.text import printable
 
 KEY = "forest"
 
 
 def forest(view: View) -> Chart:
     """One panel per strategy at its largest budget."""
-    reference = label(view.found.reference, NAME_CHARS)
+    reference = entry_name(view.found.reference)
     title = f"Each strategy against {reference}, prompt by prompt: left of 0 is better than {reference}"
     forests = [item for item in view.found.forests if any(line.comparison.difference.n_prompts for line in item.lines)]
     if not forests:
@@ -58,7 +59,7 @@ def _panel(view: View, item: Forest) -> Panel:
             )
         )
     # The last line cannot be taken for a subset that is called "all".
-    names = (*(label(line.part, 28) for _, line in subsets), "all prompts")
+    names = (*(printable(line.part) for _, line in subsets), "all prompts")
     x = Axis("difference, points of BPB%", limits=_scale(item))
     title = f"{setting_name(item.setting)}, against {setting_name(item.reference, budget=False)}"
     return Panel(title, x, Axis("", "category", categories=names), tuple(marks))
@@ -66,7 +67,7 @@ def _panel(view: View, item: Forest) -> Panel:
 
 def _hover(name: str, found: Comparison) -> tuple[str, ...]:
     return (
-        label(name),
+        printable(name),
         f"difference {told(found.difference)}",
         f"win / tie / loss {found.wins} / {found.ties} / {found.losses}",
         f"Wilcoxon (Holm) {p_value(found.by_group.wilcoxon_holm)}, TOST {p_value(found.by_group.tost)}",

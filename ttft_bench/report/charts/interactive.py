@@ -32,12 +32,15 @@ from ttft_bench.report.palette import COLOURS
 Spec = dict[str, Any]
 
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+#: Longest line of a name beside an axis, and of a text at a point.
+CATEGORY_CHARS, HOVER_CHARS = 28, 90
 SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down", "P": "cross"}
 
 
 def panel_specs(chart: Chart) -> list[Spec]:
     """Data and layout of each panel of a chart."""
-    places = {entry.name: place for place, entry in enumerate(chart.legend)}
+    # What markers mean has no marks of its own, and may be called like a strategy.
+    places = {entry.name: place for place, entry in enumerate(chart.legend) if entry.kind != "marker"}
     return [_spec(panel, places, alone=len(chart.panels) == 1) for panel in chart.panels]
 
 
@@ -55,8 +58,8 @@ def _spec(panel: Panel, places: Mapping[str, int], alone: bool) -> Spec:
             annotations += _annotations(mark)
         else:
             traces.append(_trace(mark, places.get(mark.entry, -1)))
-    rows = len(panel.y.categories)
-    height = 96 + 34 * rows if rows else 460 if alone else 280
+    rows = [wrapped(name, "\n", CATEGORY_CHARS).count("\n") + 1 for name in panel.y.categories]
+    height = 96 + max(34, 6 + 14 * max(rows)) * len(rows) if rows else 460 if alone else 280
     layout = {
         "xaxis": _axis(panel.x),
         "yaxis": _axis(panel.y),
@@ -71,7 +74,7 @@ def _spec(panel: Panel, places: Mapping[str, int], alone: bool) -> Spec:
 def _axis(axis: Axis) -> Spec:
     found: Spec = {"title": {"text": _escaped(axis.title)}, "automargin": True}
     if axis.scale == "category":
-        names = [_escaped(name, wrap=True) for name in axis.categories]
+        names = [_escaped(name, CATEGORY_CHARS) for name in axis.categories]
         places = list(range(len(names)))
         return {**found, "tickvals": places, "ticktext": names, "range": [len(names) - 0.5, -0.5]}
     found["type"] = axis.scale
@@ -164,7 +167,7 @@ def _hover(mark: Mark) -> Spec:
     lines = getattr(mark, "hover", ())
     if not lines:
         return {"hoverinfo": "skip"}
-    texts = ["<br>".join(_escaped(line) for line in own) for own in lines]
+    texts = ["<br>".join(_escaped(line, HOVER_CHARS) for line in own) for own in lines]
     return {"customdata": texts, "hovertemplate": "%{customdata}<extra></extra>"}
 
 
@@ -189,9 +192,9 @@ def _annotations(rule: Rule) -> list[Spec]:
     return [{**place, "align": rule.end, "text": _escaped(rule.text), "showarrow": False, "font": {"size": 11}}]
 
 
-def _escaped(text: str, wrap: bool = False) -> str:
+def _escaped(text: str, width: int = 0) -> str:
     # Lines are broken first: an entity must not be torn.
-    lines = wrapped(text, "\n").split("\n") if wrap else [text]
+    lines = wrapped(text, "\n", width).split("\n") if width and len(text) > width else [text]
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.report.charts.model import BAND_OPACITY, Axis, Band, Bars, Chart, Entry, Limits, Panel, Points, Rule
 from ttft_bench.report.charts.words import wrapped
-from ttft_bench.report.figures import INK, label, new_grid
+from ttft_bench.report.figures import INK, LINE_CHARS, label, new_grid
 from ttft_bench.report.format import tick_seconds
+from ttft_bench.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH_IN = 8.8
+#: A line of the legend or of a title takes this much of the height.
+LINE_IN = 0.2
 
 
 def draw(chart: Chart) -> Figure:
@@ -25,22 +29,43 @@ def draw(chart: Chart) -> Figure:
     has_names = any(panel.y.categories for panel in chart.panels)
     columns = 1 if n == 1 else 2 if has_names or n == 4 else 3
     lines = math.ceil(n / columns)
-    title = textwrap.fill(chart.title, 86)
-    figure, grid = new_grid(WIDTH_IN, lines * _height(chart) + 0.5 + 0.05 * len(chart.legend), lines, columns)
+    # What has room above a panel; names beside it leave less.
+    chars = {1: LINE_CHARS, 2: 46 if has_names else 54, 3: 34}[columns]
+    title, titles = label(chart.title, 86), [label(panel.title, chars) for panel in chart.panels]
+    names = [label(entry.name) for entry in chart.legend]
+    ncols = _legend_columns(names)
+    taller = _lines(title) - 1 + lines * (max(map(_lines, titles), default=1) - 1) + _legend_lines(names, ncols)
+    figure, grid = new_grid(WIDTH_IN, lines * _height(chart) + 0.5 + LINE_IN * taller, lines, columns)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
     for axes in grid[n:]:
         axes.set_axis_off()
     if chart.panels:
-        for axes, panel in zip(grid, chart.panels, strict=False):
-            _draw_panel(axes, panel)
+        for axes, panel, said in zip(grid, chart.panels, titles, strict=False):
+            _draw_panel(axes, panel, said)
     else:
         grid[0].text(0.5, 0.5, textwrap.fill(chart.missing, 60), ha="center", va="center", transform=grid[0].transAxes)
         grid[0].set_axis_off()
     if chart.legend:
-        longest = max(len(entry.name) for entry in chart.legend)
-        handles = [_handle(entry) for entry in chart.legend]
-        figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(6, int(100 / (longest + 6)))))
+        handles = [_handle(entry, name) for entry, name in zip(chart.legend, names, strict=True)]
+        figure.legend(handles=handles, loc="outside lower center", ncols=ncols)
     return figure
+
+
+def _lines(text: str) -> int:
+    return text.count("\n") + 1
+
+
+def _legend_columns(names: Sequence[str]) -> int:
+    """As many columns as have room beside each other."""
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    return max(1, min(6, len(names), int(100 / (longest + 6))))
+
+
+def _legend_lines(names: Sequence[str], ncols: int) -> int:
+    """Lines of the tallest column; the first columns are the longer ones, as matplotlib fills them."""
+    least, more = divmod(len(names), ncols)
+    ends = list(accumulate(least + (place < more) for place in range(ncols)))
+    return max(sum(map(_lines, names[start:end])) for start, end in pairwise([0, *ends]))
 
 
 def _height(chart: Chart) -> float:
@@ -48,12 +73,17 @@ def _height(chart: Chart) -> float:
     if not chart.panels:
         return 2.0
     rows = max(len(panel.y.categories) for panel in chart.panels)
-    return 0.9 + 0.3 * max(rows, 2) if rows else 4.6 if len(chart.panels) == 1 else 2.5
+    tallest = max((_lines(_category(name)) for panel in chart.panels for name in panel.y.categories), default=1)
+    return 0.9 + max(0.3, 0.14 * tallest + 0.04) * max(rows, 2) if rows else 4.6 if len(chart.panels) == 1 else 2.5
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
-    if panel.title:
-        axes.set_title(label(panel.title, 60), fontsize=9)
+def _category(name: str) -> str:
+    return wrapped(printable(name), "\n", 30)
+
+
+def _draw_panel(axes: Axes, panel: Panel, title: str) -> None:
+    if title:
+        axes.set_title(title, fontsize=9)
     _prepare(axes, panel.x, "x")
     _prepare(axes, panel.y, "y")
     start: dict[float, float] = {}
@@ -80,7 +110,7 @@ def _prepare(axes: Axes, axis: Axis, which: str) -> None:
     if axis.title:
         own.set_label_text(axis.title)
     if axis.scale == "category":
-        own.set_ticks(range(len(axis.categories)), [wrapped(label(name, 72), "\n", 30) for name in axis.categories])
+        own.set_ticks(range(len(axis.categories)), list(map(_category, axis.categories)))
         own.set_tick_params(length=0, labelsize=8)
         set_limits(len(axis.categories) - 0.5, -0.5)
         return
@@ -144,23 +174,25 @@ def _draw_rule(axes: Axes, rule: Rule) -> None:
     if rule.span is not None:
         area(*rule.span, color=look.colour, alpha=0.07, linewidth=0, zorder=0)
     if rule.text:
+        text = label(rule.text)
         axes.annotate(
-            label(rule.text, 60),
+            text,
             (1.0 if rule.end == "right" else 0.0, rule.at),
             xycoords=("axes fraction", "data"),
             xytext=(0 if rule.end == "right" else 3, 2),
             textcoords="offset points",
             ha=rule.end,
+            va="bottom" if "\n" in text else "baseline",
             fontsize=8,
             alpha=0.9,
         )
 
 
-def _handle(entry: Entry) -> Any:
+def _handle(entry: Entry, name: str) -> Any:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    look, name = entry.look, label(entry.name)
+    look = entry.look
     dash: Any = look.dash
     if entry.kind == "area":
         return Patch(color=look.colour, alpha=look.opacity, label=name, linewidth=0)

@@ -8,22 +8,20 @@ from collections.abc import Iterable, Sequence
 
 from ttft_bench.report import format as fmt
 from ttft_bench.report.charts.model import Axis, Entry, Limits, Look
-from ttft_bench.report.figures import INK, label
+from ttft_bench.report.figures import INK
 from ttft_bench.report.groups import Estimate, Group
 from ttft_bench.report.metrics import COST
 from ttft_bench.report.paired.outcomes import Interval
 from ttft_bench.report.stats import Key
 from ttft_bench.report.view import View
-
-#: What a name may take of a figure.
-NAME_CHARS = 72
+from ttft_bench.text import printable
 
 
 def setting_name(key: Key, budget: bool = True) -> str:
-    """``sift, r = 2, N = 50``, harmless to show."""
+    """``sift, r = 2, N = 50``, harmless to show, and whole: cut names of settings that differ would be the same."""
     if key.is_untouched:
         return key.name
-    parts = [label(key.strategy, NAME_CHARS), label(key.reuse_words), f"N = {key.budget}" if budget else ""]
+    parts = [printable(key.strategy), printable(key.reuse_words), f"N = {key.budget}" if budget else ""]
     return ", ".join(filter(None, parts))
 
 
@@ -40,21 +38,21 @@ def strategy_entries(view: View, keys: Iterable[Key]) -> tuple[Entry, ...]:
     return tuple(Entry(entry_name(name), Look(*view.looks[name], marker="", width=2.5)) for name in names)
 
 
-def entry_name(strategy: str) -> str:
-    """A strategy in a legend."""
-    return label(strategy, NAME_CHARS)
+def entry_name(name: str) -> str:
+    """A strategy or a use of picks in a legend, harmless and whole: by this name a mark finds its entry."""
+    return printable(name)
 
 
 def reuse_entries(view: View, keys: Iterable[Key]) -> tuple[Entry, ...]:
     """What the markers mean; nothing if there is only one."""
-    names = {key.reuse: key.name if key.is_untouched else label(key.reuse_words) or "no reuse" for key in keys}
+    names = {key.reuse: key.name if key.is_untouched else printable(key.reuse_words) or "no reuse" for key in keys}
     if len(names) < 2:
         return ()
     said = sorted(names.items())
     return tuple(Entry(word, Look(INK, "", view.marks[name]), "marker") for name, word in said)
 
 
-def wrapped(name: str, newline: str, width: int = 28) -> str:
+def wrapped(name: str, newline: str, width: int) -> str:
     """A name in lines of at most ``width`` characters, so that it leaves room for the axes."""
     together = name.replace(" = ", "\u00a0=\u00a0")
     return newline.join(textwrap.wrap(together, width, break_on_hyphens=False)) or name
@@ -122,7 +120,6 @@ def _spaced(budgets: Sequence[int], is_log: bool) -> tuple[float, ...]:
 
 
 __all__ = [
-    "NAME_CHARS",
     "budget_axis",
     "entry_name",
     "group_hover",

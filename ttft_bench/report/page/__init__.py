@@ -145,7 +145,7 @@ def _chart(place: int, chart: Chart) -> dict[str, Any]:
                 "dash": entry.look.dash,
                 "marker": entry.look.marker,
                 "opacity": entry.look.opacity,
-                "toggles": entry.name in drawn,
+                "toggles": entry.name in drawn and entry.kind != "marker",
             }
             for entry in chart.legend
         ],

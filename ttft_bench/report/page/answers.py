@@ -76,7 +76,7 @@ def break_even_table(items: Sequence[BreakEven]) -> Table:
         lines.append(
             (
                 tables.text(item.finetuned),
-                tables.estimate(item.tokens, 0),
+                tables.Cell(fmt.MISSING, small=item.in_words) if item.in_words else tables.estimate(item.tokens, 0),
                 *(tables.Cell(fmt.seconds(time), time) for time in times),
                 tables.estimate(item.quality.difference),
             )
@@ -101,8 +101,7 @@ def regime_table(found: RegimeMap) -> Table:
         )
         for item in found.regimes
     ]
-    strategies = ", ".join(map(str, found.strategies))
-    said = f"Finetuning against {found.rival}, N = {found.budget}, mean over {strategies}"
+    said = f"Finetuning against {found.rival}, {found.setting}"
     return tables.table(f"regimes-{found.rival}", tables.text(said, 300).shown, columns, lines)
 
 
@@ -144,7 +143,7 @@ def incident_table(key: str, caption: str, items: Sequence[Incident]) -> Table:
     lines = [
         (
             tables.text(item.key.name),
-            tables.text(item.key.reuse, 60),
+            tables.text(item.key.reuse),
             tables.count(None if item.key.is_untouched else item.key.budget),
             tables.text(item.status, 40),
             tables.count(item.count),

@@ -66,6 +66,7 @@ def _columns(several: bool, reference: str) -> tuple[Column, ...]:
 def _lines(view: View, several: bool) -> list[Line]:
     part = view.found.parts[0]
     compared = {item.setting: item for item in part.family.comparisons}
+    alone = {key for key, _ in part.family.left_out}
     summaries = {item.key: item for item in part.summaries}
     timed = {group.key: group for group in view.timed.groups}
     found = []
@@ -74,8 +75,11 @@ def _lines(view: View, several: bool) -> list[Line]:
         beside = "control" if group.control and not group.key.is_untouched else ""
         cells = [Cell(tables.text(group.key.name).shown, small=beside)]
         cells += [tables.text(view.name)] if several else []
-        cells += [tables.text(group.key.reuse, 60), tables.count(None if group.key.is_untouched else group.key.budget)]
-        cells += _quality(group, compared.get(group.key), summaries.get(group.key), view)
+        cells += [tables.text(group.key.reuse), tables.count(None if group.key.is_untouched else group.key.budget)]
+        # The reference is compared with no other; so is what has no partner, an arm or a budget that it lacks.
+        is_reference = group.key.strategy == view.found.reference and group.key not in {*compared, *alone}
+        said = "reference" if is_reference else fmt.MISSING
+        cells += _quality(group, compared.get(group.key), summaries.get(group.key), view.analysis.coverage(group), said)
         times = timed.get(group.key)
         for key, _ in _TIMES:
             cells += _time(None if times is None else times.times.get(key))
@@ -95,11 +99,12 @@ def _frontier(view: View) -> set[object]:
     return {group.key for group in view.timed.frontier}
 
 
-def _quality(group: Group, compared: Comparison | None, summary: SettingSummary | None, view: View) -> list[Cell]:
+def _quality(
+    group: Group, compared: Comparison | None, summary: SettingSummary | None, coverage: str, said: str
+) -> list[Cell]:
+    """Quality and its paired difference; ``said`` stands for a verdict where nothing was compared."""
     bpb, corpus = group.bpb, None if summary is None else summary.bpb_pct_corpus
     difference = None if compared is None else compared.difference
-    is_reference = group.key.strategy == view.found.reference and compared is None
-    said = tables.text("reference" if is_reference else fmt.MISSING)
     return [
         tables.estimate(bpb),
         tables.bare(None if bpb is None else bpb.low),
@@ -107,12 +112,12 @@ def _quality(group: Group, compared: Comparison | None, summary: SettingSummary 
         tables.estimate(difference),
         tables.bare(None if difference is None else difference.low),
         tables.bare(None if difference is None else difference.high),
-        said if compared is None else tables.verdict(compared.verdict),
+        tables.text(said) if compared is None else tables.verdict(compared.verdict),
         Cell("" if compared is None else f"{compared.wins} / {compared.ties} / {compared.losses}"),
         tables.estimate(corpus),
         tables.bare(None if corpus is None else corpus.low),
         tables.bare(None if corpus is None else corpus.high),
-        Cell(view.analysis.coverage(group), len(group.prompts)),
+        Cell(coverage, len(group.prompts)),
         tables.bare(None if summary is None else summary.bpb_pct_mean.n_groups),
     ]
 

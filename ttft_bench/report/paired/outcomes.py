@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     NO_INTERVAL = "no interval"  # the BCa correction is undefined for these values
     NOT_REACHED = "not reached"  # a line has no setting that is as fast as the time asked for
     NEVER = "never"  # one way stays dearer, however long one waits
+    AT_FIRST = "only at first"  # one way is cheaper to begin with, and dearer in the long run
 
 
 @dataclass(frozen=True)

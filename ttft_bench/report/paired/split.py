@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from ttft_bench.report.stats import Row
@@ -64,16 +64,10 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     empty (an untouched model has no optimizer) belongs to every scope that agrees in the others, and so does a control
     on random pools: a strategy that the rows have on no other pool.
     """
-    chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
-
-    def mark(row: Row, column: str) -> str:
-        beside = column == "pool_source" and str(row.get("strategy")) not in chosen and chosen
-        return "" if beside else _text(row, column)
-
-    values = {column: {found for row in rows if (found := mark(row, column))} for column in columns}
-    varying = [column for column in columns if len(values[column]) > 1]
+    varying = varying_columns(rows, columns)
     if not varying:
         return {"": list(rows)}
+    mark = _marker(rows)
     marks = [tuple(mark(row, column) for column in varying) for row in rows]
     # Rows with gaps join whole scopes; where none agrees with them, they are a scope of their own.
     whole = {own for own in marks if all(own)}
@@ -90,6 +84,23 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     }
 
 
+def varying_columns(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> list[str]:
+    """The columns that make scopes of these rows: those in which they have several values."""
+    mark = _marker(rows)
+    return [column for column in columns if len({found for row in rows if (found := mark(row, column))}) > 1]
+
+
+def _marker(rows: Sequence[Row]) -> Callable[[Row, str], str]:
+    """What a row says in a column; nothing where it belongs to every scope."""
+    chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
+
+    def mark(row: Row, column: str) -> str:
+        beside = column == "pool_source" and str(row.get("strategy")) not in chosen and chosen
+        return "" if beside else _text(row, column)
+
+    return mark
+
+
 def _agrees(own: Sequence[str], scope: Sequence[str]) -> bool:
     return all(part in ("", wanted) for part, wanted in zip(own, scope, strict=True))
 
@@ -103,6 +114,20 @@ def split_shuffled(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Rows with true embeddings, and those of the control with shuffled ones."""
     shuffled = [row for row in rows if _text(row, "embedder").startswith(SHUFFLED_PREFIX)]
     return [row for row in rows if not _text(row, "embedder").startswith(SHUFFLED_PREFIX)], shuffled
+
+
+def shuffled_beside(rows: Sequence[Row], shuffled: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> list[Row]:
+    """The rows with shuffled embeddings that differ from the rows of one scope in nothing else.
+
+    Their embedder is the one inside the brackets; as in :func:`split_scopes`, an empty column agrees with everything.
+    """
+    known = {column: {text for row in rows if (text := _text(row, column))} for column in columns}
+
+    def alike(row: Row) -> bool:
+        own = {**row, "embedder": _text(row, "embedder").removeprefix(SHUFFLED_PREFIX).removesuffix("]")}
+        return all(not known[column] or _text(own, column) in ("", *known[column]) for column in columns)
+
+    return [row for row in shuffled if alike(row)]
 
 
 def _text(row: Row, column: str) -> str:
@@ -122,8 +147,10 @@ __all__ = [
     "STRATA",
     "TIME_SCOPE",
     "By",
+    "shuffled_beside",
     "split_rows",
     "split_scopes",
     "split_shuffled",
     "timed_alike",
+    "varying_columns",
 ]

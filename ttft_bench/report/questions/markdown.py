@@ -50,7 +50,7 @@ def _break_even_lines(items: Sequence[BreakEven]) -> list[str]:
             fmt.seconds(item.once_context_s),
             fmt.seconds(item.token_finetune_s),
             fmt.seconds(item.token_context_s),
-            figure(item.tokens, 0),
+            item.in_words or figure(item.tokens, 0),
             figure(item.quality.difference),
         ]
         for item in items
@@ -80,7 +80,7 @@ def _regime_lines(found: RegimeMap) -> list[str]:
         for item in found.regimes
     ]
     header = ("tokens", "nearest neighbour's cosine", "prompts", f"BPB% against {plain(found.rival)}")
-    said = f"N = {found.budget}, mean over {', '.join(map(plain, found.strategies))}; below 0: finetuning is better."
+    said = f"{plain(found.setting)}; below 0: finetuning is better."
     return [*lines(header, rows, 2), "", said]
 
 

@@ -2,8 +2,9 @@
 
 Prompts are binned by thirds (quantiles) of scored tokens and of the largest cosine among the prompt's nearest picks.
 Every bin compares finetuning with a rival, prompt by prompt: at the largest budget that both have, the mean over the
-strategies that both have, without gradient reuse. Averaging over strategies, instead of taking the best one, keeps a
-lucky winner out of the map.
+strategies that both have, at the most frequent learning rate, without gradient reuse. Averaging over strategies,
+instead of taking the best one, keeps a lucky winner out of the map; an average over learning rates would be that of no
+setting that anyone would choose.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from ttft_bench.report.paired.outcomes import Interval
 from ttft_bench.report.paired.prompts import groups_of, pair, quality
 from ttft_bench.report.paired.resample import mean_interval
-from ttft_bench.report.stats import Row, number
+from ttft_bench.report.stats import Row, number, usual
 
 BINS = 3
 #: The rival that leaves the model as it is: 100 BPB% on every prompt.
@@ -43,25 +44,41 @@ class Regime:
 
 @dataclass(frozen=True)
 class RegimeMap:
-    """All bins against one rival; empty with a reason where no map can be drawn."""
+    """All bins against one rival; empty with a reason where no map can be drawn.
+
+    Attributes:
+        rival: what finetuning is held against.
+        strategies: whose picks are compared.
+        budget: of the picks.
+        regimes: the bins.
+        reason: why there are none.
+        lr: learning rate of the finetuned rows; None where the run has but one.
+    """
 
     rival: str
     strategies: tuple[str, ...]
     budget: int | None
     regimes: tuple[Regime, ...]
     reason: str = ""
+    lr: float | None = None
+
+    @property
+    def setting(self) -> str:
+        """What the bins have in common, in words: ``N = 50, lr = 5e-05, mean over knn, sift``."""
+        parts = [f"N = {self.budget}", "" if self.lr is None else f"lr = {self.lr:g}"]
+        return ", ".join(filter(None, [*parts, f"mean over {', '.join(self.strategies)}"]))
 
 
 def regime_map(rows: Sequence[Row], rival: str = NOTHING, trainable: str = "") -> RegimeMap:
     """Draw the map.
 
     Args:
-        rows: rows of one scope, without controls.
+        rows: rows of one scope, without controls; their learning rates are settled where there is but one.
         rival: an arm, such as ``in-context``, or ``nothing``.
         trainable: trainable set of the finetuned rows; empty if the run has only one.
     """
-    ours = [row for row in rows if _is(row, "finetune", trainable)]
-    theirs = ours if rival == NOTHING else [row for row in rows if _is(row, rival, "")]
+    ours = usual([row for row in rows if _is(row, "finetune", trainable)])
+    theirs = ours if rival == NOTHING else [row for row in rows if _is(row, rival, "") and _trains_as(row, ours)]
     shared = {_picks(row) for row in ours} & {_picks(row) for row in theirs}
     if not shared:
         return RegimeMap(rival, (), None, (), f"no picks were used for both finetuning and {rival}")
@@ -91,7 +108,7 @@ def regime_map(rows: Sequence[Row], rival: str = NOTHING, trainable: str = "") -
                     ),
                 )
             )
-    return RegimeMap(rival, strategies, budget, tuple(regimes))
+    return RegimeMap(rival, strategies, budget, tuple(regimes), lr=number(ours[0], "lr"))
 
 
 def _is(row: Row, arm: str, trainable: str) -> bool:
@@ -101,6 +118,11 @@ def _is(row: Row, arm: str, trainable: str) -> bool:
         and (not trainable or row.get("trainable") == trainable)
         and quality(row) is not None
     )
+
+
+def _trains_as(row: Row, ours: Sequence[Row]) -> bool:
+    """Whether a row trains as ours do, or not at all."""
+    return all(row.get(column) in (None, "", ours[0].get(column)) for column in ("lr", "trainable")) if ours else True
 
 
 def _picks(row: Row) -> tuple[str, int]:

@@ -2,12 +2,13 @@
 
 Treatments, not strategies, are compared: every use of the picks (arm and trainable set) has a frontier over all of its
 strategies, budgets and reuse settings, and the frontiers are read at equal times. Only strategies that every
-treatment has take part, so that no treatment wins by having been tried more often.
+treatment has take part, so that no treatment wins by having been tried more often; a treatment that shares none with
+finetuning stands apart, and nothing is decided about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ttft_bench.report.format import seconds
@@ -28,6 +29,7 @@ class WorthAnswer:
     Attributes:
         table: treatments at equal times; the reference is finetuning of all weights.
         strategies: strategies that take part.
+        apart: treatments that are not in the table, because they have no strategy in common with the others.
         verdicts: one per rival, ``nothing`` first.
         break_even: later tokens that finetuning takes to pay, per setting.
         regimes: maps over prompt length and neighbour similarity, one per rival arm.
@@ -35,6 +37,7 @@ class WorthAnswer:
 
     table: TimeTable
     strategies: tuple[str, ...]
+    apart: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     break_even: tuple[BreakEven, ...]
     regimes: tuple[RegimeMap, ...]
@@ -55,23 +58,45 @@ def answer_worth(
     tried: dict[str, set[str]] = {}
     for row in picked:
         tried.setdefault(treatment(Key.of(row)), set()).add(str(row.get("strategy")))
-    shared = set.intersection(*tried.values()) if tried else set()
-    strategies = shared or set().union(*tried.values())
-    chosen = [row for row in picked if str(row.get("strategy")) in strategies]
+    strategies, apart = _shared(tried)
+    chosen = [row for row in picked if str(row.get("strategy")) in strategies and treatment(Key.of(row)) not in apart]
     table = bpb_at_times(chosen, times_s, reference=FULL, label_of=treatment)
     if times_s is None and len(table.lines) > 1:
         table = bpb_at_times(chosen, _times(table), reference=FULL, label_of=treatment)
-    rivals = [line.label for line in table.lines if line.label != FULL]
+    rivals = sorted(tried.keys() - {FULL})
     usual = [arm for arm in ("in-context",) if arm not in rivals]
     usual += [] if any("lora" in rival for rival in rivals) else ["finetune lora"]
     verdicts = [judge(NOTHING, _against_nothing(table))]
-    verdicts += [judge(rival, _against(table, rival)) for rival in rivals]
+    verdicts += [
+        Verdict(_question(rival), "not decided", f"{apart[rival]}.")
+        if rival in apart
+        else judge(rival, _against(table, rival))
+        for rival in rivals
+    ]
     verdicts += [Verdict(_question(rival), "not decided", "it was not run.") for rival in usual]
     arms = [NOTHING, *(arm for arm in ("in-context",) if arm in rivals)]
     full = "full" if any(row.get("trainable") == "full" for row in chosen) else ""
     maps = tuple(regime_map(chosen, arm, full) for arm in arms)
     breaks = tuple(item for item in break_even(chosen) if treatment(item.finetuned) == FULL)
-    return WorthAnswer(table, tuple(sorted(strategies)), tuple(verdicts), breaks, maps)
+    return WorthAnswer(table, tuple(sorted(strategies)), tuple(apart), tuple(verdicts), breaks, maps)
+
+
+def _shared(tried: Mapping[str, set[str]]) -> tuple[set[str], dict[str, str]]:
+    """Strategies that every treatment was tried with, and treatments that stand apart, with the reason.
+
+    A treatment that shares none with finetuning does not cost the others theirs. Where nothing is left for all, only
+    finetuning itself is looked at, which is enough to hold it against nothing.
+    """
+    full = tried.get(FULL, set())
+    apart = {
+        rival: "no strategy was run in both" for rival, own in sorted(tried.items()) if FULL in tried and not own & full
+    }
+    beside = [own for rival, own in tried.items() if rival not in apart]
+    shared = set.intersection(*beside) if beside else set()
+    if shared or not tried:
+        return shared, apart
+    why = "no strategy was run with every use of the picks"
+    return full, {rival: apart.get(rival, why) for rival in sorted(tried) if rival != FULL}
 
 
 def judge(rival: str, differences: Sequence[tuple[float, Interval]]) -> Verdict:
@@ -96,11 +121,13 @@ def judge(rival: str, differences: Sequence[tuple[float, Interval]]) -> Verdict:
     worse = [time for time, found in known if found.above(0) and not found.shortage()]
     told = _range(known)
     if len(worth) == len(known):
-        return Verdict(question, "yes", f"lower BPB% at every time looked at; {told}.")
+        reached = "finetuning reaches" if rival == NOTHING else "both reach"
+        return Verdict(question, "yes", f"lower BPB% at every time looked at that {reached}; {told}.")
     if worth:
-        rest = "higher" if worse else "not shown to be lower"
-        at = f"lower BPB% at {_list(worth)}, {rest} at the other times; {told}."
-        return Verdict(question, "partly", at)
+        at = f"lower BPB% at {_list(worth)}"
+        at += f", higher at {_list(worse)}" if worse else ""
+        at += "" if len(worth) + len(worse) == len(known) else ", neither is shown at the other times"
+        return Verdict(question, "partly", f"{at}; {told}.")
     answer: Answer = "no" if worse else "not decided"
     words = f"higher BPB% at {_list(worse)}, lower at none" if worse else "no difference is shown at any time"
     return Verdict(question, answer, f"{words}; {told}.")
@@ -119,6 +146,8 @@ def _times(table: TimeTable) -> tuple[float, ...]:
 
 
 def _against(table: TimeTable, rival: str) -> list[tuple[float, Interval]]:
+    if rival not in {line.label for line in table.lines}:
+        return []
     found = ((time, table.at(rival, time).difference) for time in table.times_s)
     return [(time, difference.negated()) for time, difference in found if difference is not None]
 
