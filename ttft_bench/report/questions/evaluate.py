@@ -121,8 +121,12 @@ def _rivals(item: Falsifier, rows: Sequence[Row]) -> tuple[list[str], str]:
         return [], f"{item.subject} was not run"
     if missing:
         return [], f"{', '.join(missing)} was not run"
-    patterns = item.rivals
-    return sorted(name for name in present if any(matches(name, p) for p in patterns) and name != item.subject), ""
+    others = sorted(present - {item.subject})
+    # The subject is no rival of its own: ``hullft[...]`` asks for a variant besides it.
+    alone = [pattern for pattern in item.rivals if not any(matches(name, pattern) for name in others)]
+    if [pattern for pattern in alone if pattern != item.subject] or len(alone) == len(item.rivals):
+        return [], f"no rival among {', '.join(alone)} besides {item.subject} was run"
+    return [name for name in others if any(matches(name, pattern) for pattern in item.rivals)], ""
 
 
 def _equal_time(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | str:
