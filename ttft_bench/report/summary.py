@@ -8,7 +8,7 @@ from ttft_bench.report.analysis import Analysis
 from ttft_bench.report.format import NO_SPREAD, bounds, enough_decimals, plural, seconds
 from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.report.metrics import COST
-from ttft_bench.report.paired.compare import Family
+from ttft_bench.report.paired.compare import NOT_DECIDED, Family
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.text import printable
 
@@ -52,8 +52,8 @@ def beside_reference(analysis: Analysis, family: Family) -> str:
         "better": "it is better",
         "worse": "it is worse",
         "equivalent": f"the two are equivalent (within ±{EQUIVALENCE_MARGIN} points)",
-        "not decided": "which of the two is better is not decided",
-    }.get(found.verdict, f"there is no verdict ({found.verdict})")
+        NOT_DECIDED: "which of the two is better is not decided",
+    }.get(found.verdict, found.verdict)
     ours, theirs = printable(str(found.setting)), printable(str(found.reference))
     value, low, high = found.difference.value, found.difference.low, found.difference.high
     digits, interval = 2, ""

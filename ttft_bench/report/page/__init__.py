@@ -23,6 +23,7 @@ from ttft_bench.report.page.tables import tone_of
 from ttft_bench.report.page.text import breakable, glued
 from ttft_bench.report.paired.compare import TIE_BPB_PCT
 from ttft_bench.report.paired.markdown import TIMES_CAPTION
+from ttft_bench.report.paired.outcomes import MIN_GROUPS, MIN_PROMPTS
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.report.questions.falsifiers import RULE
 from ttft_bench.report.summary import beside_reference, ranking_lines, summarise
@@ -89,6 +90,8 @@ def build_page(
         hashes=[_hash(script) for script in scripts],
         style=Markup(_asset("page.css")),
         margin=EQUIVALENCE_MARGIN,
+        min_prompts=MIN_PROMPTS,
+        min_groups=MIN_GROUPS,
         tie=TIE_BPB_PCT,
         times_caption=TIMES_CAPTION,
     )
