@@ -88,7 +88,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
     from ttft_bench.report.findings import find_in, read_rows
     from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files
-    from ttft_bench.report.published import beside_published, published_markdown
+    from ttft_bench.report.published import published_markdown
     from ttft_bench.report.questions import read_files
     from ttft_bench.report.summary import notes, summarise
     from ttft_bench.report.table import build_table
@@ -115,7 +115,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         contents |= {f"{folder}/{name}": content for name, content in draw_files(own).items()}
     picture = "figures/quality_vs_time.png"
     readme = build_markdown(analysis, run.manifest, summary, told, picture if picture in contents else "")
-    beside = published_markdown(beside_published(rows, run.manifest))
+    beside = published_markdown(findings.published)
     contents["README.md"] = (f"{readme}\n{beside.rstrip()}\n" if beside else readme).encode("utf-8")
     unwritten = _no_page(run.path) if html else ()
     if html and not unwritten:
