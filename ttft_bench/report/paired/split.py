@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 from ttft_bench.report.stats import Row
@@ -64,16 +64,10 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     empty (an untouched model has no optimizer) belongs to every scope that agrees in the others, and so does a control
     on random pools: a strategy that the rows have on no other pool.
     """
-    chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
-
-    def mark(row: Row, column: str) -> str:
-        beside = column == "pool_source" and str(row.get("strategy")) not in chosen and chosen
-        return "" if beside else _text(row, column)
-
-    values = {column: {found for row in rows if (found := mark(row, column))} for column in columns}
-    varying = [column for column in columns if len(values[column]) > 1]
+    varying = list(varying_columns(rows, columns))
     if not varying:
         return {"": list(rows)}
+    mark = _marker(rows)
     marks = [tuple(mark(row, column) for column in varying) for row in rows]
     # Rows with gaps join whole scopes; where none agrees with them, they are a scope of their own.
     whole = {own for own in marks if all(own)}
@@ -88,6 +82,24 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
         ", ".join(f"{column}={part}" for column, part in zip(varying, scope, strict=True)): scopes[scope]
         for scope in ordered
     }
+
+
+def varying_columns(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> dict[str, tuple[str, ...]]:
+    """The columns in which rows fall apart into scopes, each with its values."""
+    mark = _marker(rows)
+    values = {column: {found for row in rows if (found := mark(row, column))} for column in columns}
+    return {column: tuple(sorted(found)) for column, found in values.items() if len(found) > 1}
+
+
+def _marker(rows: Sequence[Row]) -> Callable[[Row, str], str]:
+    """What a row says of a column; empty if it agrees with any value, see :func:`split_scopes`."""
+    chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
+
+    def mark(row: Row, column: str) -> str:
+        beside = column == "pool_source" and str(row.get("strategy")) not in chosen and chosen
+        return "" if beside else _text(row, column)
+
+    return mark
 
 
 def _agrees(own: Sequence[str], scope: Sequence[str]) -> bool:
@@ -126,4 +138,5 @@ __all__ = [
     "split_scopes",
     "split_shuffled",
     "timed_alike",
+    "varying_columns",
 ]
