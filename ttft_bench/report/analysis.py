@@ -70,10 +70,15 @@ class Analysis:
 
     @property
     def control(self) -> Group | None:
-        """The control to stand beside the best: random corpus documents, else the first measured control."""
-        found = [group for group in self.groups if group.control and group.bpb is not None]
+        """The control to stand beside the best, at its largest budget: random corpus documents, else another one.
+
+        Of several arms, learning rates and trainable sets it has those of the best if it can, so that the documents
+        are what differs. The untouched model was trained on nothing, and is no control of choosing.
+        """
+        found = [group for group in self.groups if group.control and group.bpb and not group.key.is_untouched]
         named = [group for group in found if group.key.strategy == RANDOM_CONTROL]
-        return next(reversed(named or found), None)
+        alike = [group for group in named or found if self.best and _trained(group.key) == _trained(self.best.key)]
+        return next(reversed(alike or named or found), None)
 
     @property
     def best(self) -> Group | None:
@@ -175,6 +180,10 @@ def _incidents(rows: Sequence[Row]) -> tuple[Incident, ...]:
             members.items(), key=lambda item: (item[0][0].series, item[0][0].budget, item[0][1:])
         )
     )
+
+
+def _trained(key: Key) -> tuple[str, float | None, str]:
+    return key.arm, key.lr, key.trainable
 
 
 def _mean(group: Group) -> float:

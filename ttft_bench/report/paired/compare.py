@@ -123,6 +123,24 @@ def family(comparisons: Sequence[Comparison], left_out: Sequence[tuple[Key, str]
     return Family(tuple(corrected), tuple(left_out))
 
 
+def compare_best(best: Key, among: Sequence[Key], rows: Sequence[Row], reference: Key) -> Comparison:
+    """The best of several settings against one reference.
+
+    The best of many beats anything now and then by luck alone. So its p-value is corrected as if all of them had been
+    compared with the reference, as they were when it was chosen.
+
+    Args:
+        best: the setting that was chosen for its figures.
+        among: the settings it was chosen from; whether it is one of them makes no difference.
+        rows: settled rows of one scope, with those of all settings.
+        reference: what the best is compared with.
+    """
+    members = by_setting(rows)
+    keys = [best, *(key for key in among if key != best)]
+    theirs = members.get(reference, [])
+    return family([compare(key, members.get(key, []), reference, theirs) for key in keys]).comparisons[0]
+
+
 def partner_of(key: Key, members: Mapping[Key, object], reference: str) -> Key | None:
     """The setting of strategy ``reference`` that ``key`` is compared with, or None."""
     found = [
@@ -174,6 +192,7 @@ __all__ = [
     "ForestLine",
     "compare",
     "compare_all",
+    "compare_best",
     "family",
     "forest",
     "partner_of",
