@@ -194,6 +194,27 @@ def test_patterns():
     assert not matches("sift-lazy", "sift[...]") and not matches("sift[lam=1.0]", "sift")
 
 
+@pytest.mark.parametrize("kind", ["equal-time", "equal-budget", "lower-residual", "persists"])
+@pytest.mark.parametrize(
+    ("rivals", "why"),
+    [
+        (["hullft[...]"], "no rival among hullft[...] besides hullft was run"),
+        (["hullft"], "no rival among hullft besides hullft was run"),
+        (["hullft[...]", "knn"], "no rival among hullft[...] besides hullft was run"),
+        (["sift"], "sift was not run"),
+    ],
+)
+def test_a_subject_is_no_rival_of_its_own(kind, rivals, why):
+    item = Falsifier("x", "c", "f", kind, "hullft", tuple(rivals), "s", vary="stratum")
+    assert judged(item, rows({"hullft": 80.0, "knn": LEAD}, residual=0.3)).why == why
+
+
+def test_a_subject_among_its_rivals_is_passed_over():
+    item = Falsifier("x", "c", "f", "equal-budget", "hullft", ("hullft", "knn"), "s")
+    found = judged(item, rows({"hullft": 80.0, "knn": LEAD}))
+    assert [part.what for part in found.evidence] == ["knn at N = 10"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -207,7 +228,13 @@ def test_patterns():
         ("falsifier = 3", "list of tables"),
         (GOOD.replace('["b"]', '"b"'), "x: rivals must be a list of strategies, got 'b'"),
         (GOOD.replace('"s"', "3"), "x: suite must be text, got 3"),
-        (GOOD + 'margin = "wide"\n', "x: margin must be a number, got 'wide'"),
+        (GOOD + 'margin = "wide"\n', "x: margin must be a finite number, got 'wide'"),
+        (GOOD + "margin = nan\n", "x: margin must be a finite number, got nan"),
+        (GOOD + f"margin = 1{'0' * 400}\n", "x: margin must be a finite number, got 1000"),
+        (GOOD + "min_reduction = inf\n", "x: min_reduction must be a finite number, got inf"),
+        (GOOD.replace("equal-budget", "persists") + 'vary = "modle"\n', "x: vary must be one of stratum, .*'modle'"),
+        (GOOD.replace("equal-budget", "reuse-mode") + 'mode = "skp"\n', "x: mode must be one of skip, .*'skp'"),
+        (GOOD.replace("equal-budget", "reuse-mode") + 'mode = "cached"\n', "x: mode must be one of skip, .*'cached'"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path, text, message):

@@ -147,8 +147,13 @@ def test_the_global_generator_is_left_alone_and_results_repeat():
 @pytest.mark.parametrize(
     ("data", "outcome", "verdict"),
     [
-        (rows({"a": 80.0, "b": 79.0}, n=1), Outcome.ONE_PROMPT, "one prompt"),
-        (rows({"a": 80.0, "b": 79.0}, n=2), Outcome.ONE_GROUP, "one group"),
+        (rows({"a": 80.0, "b": 79.0}, n=1), Outcome.ONE_PROMPT, "not decided: 1 of the 30 prompts that are needed"),
+        (rows({"a": 80.0, "b": 79.0}, n=2), Outcome.ONE_GROUP, "not decided: 2 of the 30 prompts that are needed"),
+        (
+            rows({"a": 80.0, "b": 79.0}, n=40, group="g"),
+            Outcome.ONE_GROUP,
+            "not decided: 1 of the 10 groups that are needed",
+        ),
         (rows({"a": 80.0}, n=4) + rows({"b": 79.0}, n=4, status="failed"), Outcome.NO_DATA, "no data"),
         (rows({"a": 80.0}, n=4) + rows({"b": float("nan")}, n=4), Outcome.NO_DATA, "no data"),
         (
@@ -156,10 +161,19 @@ def test_the_global_generator_is_left_alone_and_results_repeat():
             Outcome.NO_DATA,
             "no data",
         ),
-        ([row(s, p, 80.0 + p) for s in "ab" for p in range(10)], Outcome.ALL_EQUAL, "equivalent"),
-        ([row(s, p, 80.0 + 2 * (s == "b")) for s in "ab" for p in range(20)], Outcome.ALL_EQUAL, "worse"),
+        ([row(s, p, 80.0 + p) for s in "ab" for p in range(30)], Outcome.ALL_EQUAL, "equivalent"),
+        ([row(s, p, 80.0 + 2 * (s == "b")) for s in "ab" for p in range(30)], Outcome.ALL_EQUAL, "worse"),
     ],
-    ids=["one prompt", "one group", "all failed", "nan", "no shared prompt", "all the same", "all shifted"],
+    ids=[
+        "one prompt",
+        "two prompts",
+        "one group",
+        "all failed",
+        "nan",
+        "no shared prompt",
+        "all the same",
+        "all shifted",
+    ],
 )
 def test_degenerate_comparisons_have_named_outcomes(data, outcome, verdict):
     found = compared(data)["b"]
@@ -167,6 +181,27 @@ def test_degenerate_comparisons_have_named_outcomes(data, outcome, verdict):
     assert found.verdict == verdict
     assert outcome.value in figure(found.difference) or outcome is Outcome.ALL_EQUAL
     assert summarise_settings(settle(data))
+
+
+@pytest.mark.parametrize("level", [70.0, 80.0, 90.0], ids=["better", "same", "worse"])
+def test_too_few_prompts_or_groups_decide_nothing_whatever_the_figures(level):
+    few = compared(rows({"a": 80.0, "b": level}, n=29, noise=0.01))["b"]
+    assert few.difference.outcome is Outcome.OK and few.by_group.n == 15
+    assert few.verdict == "not decided: 29 of the 30 prompts that are needed"
+    crowded = [{**r, "group": f"g{int(r['prompt_id'][1:]) % 9}"} for r in rows({"a": 80.0, "b": level}, noise=0.01)]
+    assert compared(crowded)["b"].verdict == "not decided: 9 of the 10 groups that are needed"
+    assert "9 of the 10 groups" in "\n".join(family_lines(compare_all(settle(crowded), "a")))
+
+
+def test_equivalence_must_agree_with_the_interval_beside_it():
+    """A mean over groups may be small where the mean over prompts is not: one article of many prompts."""
+    data = [row(s, p, 80.0, group=f"g{p}") for s in "ab" for p in range(40)]
+    data += [row(s, p, 80.0 + 2 * (s == "b"), group="large") for s in "ab" for p in range(40, 80)]
+    for item in data[40:80]:
+        item["bpb_pct"] += 0.01 * (int(item["prompt_id"][1:]) % 3 - 1)
+    found = compared(data)["b"]
+    assert found.by_group.equivalent and found.difference.value > 0.9 and not found.difference.below(0.5)
+    assert found.verdict == "not decided"
 
 
 def test_unpaired_and_failed_prompts_are_counted_and_left_out():
@@ -225,10 +260,10 @@ def test_a_statistic_that_some_resamples_lack_has_no_interval():
 
 
 def test_a_forest_has_a_line_for_every_part_and_one_for_all():
-    easy = rows({"a": 80.0, "b": 79.0}, n=20, subset="easy", stratum="near")
+    easy = rows({"a": 80.0, "b": 79.0}, n=30, subset="easy", stratum="near")
     hard = [
         {**r, "prompt_id": f"h{r['prompt_id']}", "group": f"h{r['group']}"}
-        for r in rows({"a": 80.0, "b": 82.0}, n=20, subset="hard", stratum="exact")
+        for r in rows({"a": 80.0, "b": 82.0}, n=30, subset="hard", stratum="exact")
     ]
     a, b = (Key.of(r) for r in settle([easy[0], easy[-1]]))
     for by, names in (("subset", ["easy", "hard", "all"]), ("stratum", ["exact", "near", "all"])):

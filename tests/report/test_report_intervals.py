@@ -58,5 +58,5 @@ def test_a_range_of_one_number_is_that_number() -> None:
 def test_the_summary_never_says_one_number_twice(make_cell: Make, step: float, said: str) -> None:
     data = [make_cell("knn", p, 100.0 + step * p) for p in range(7)]
     analysis = analyse(data, {})
-    assert said in summarise(analysis) and "100.0 to 100.0" not in summarise(analysis)
+    assert said in summarise(analysis, data) and "100.0 to 100.0" not in summarise(analysis, data)
     assert cells(analysis, analysis.groups[0])[4] != "100.00–100.00"

@@ -14,6 +14,7 @@ from ttft_bench.report.metrics import COST, QUALITY, Metric, better_corner
 from ttft_bench.report.pareto import frontier
 from ttft_bench.report.plain import analysis_to_json
 from ttft_bench.report.stats import spread, total_seconds
+from ttft_bench.report.summary import notes
 
 Make = Callable[..., Any]
 
@@ -177,6 +178,24 @@ def test_frontier_agrees_with_the_definition() -> None:
     points = [(i, float(x), float(y)) for i, (x, y) in enumerate(draw.integers(1, 12, size=(60, 2)))]
     beaten = {i for i, x, y in points for _, u, v in points if u <= x and v <= y and (u, v) != (x, y)}
     assert sorted(frontier(points)) == sorted({i for i, _, _ in points} - beaten)
+
+
+def test_mixed_pools_are_told_and_a_control_on_random_ones_is_no_mixture(make_cell: Make) -> None:
+    control = make_cell("random-corpus", pool_source="random", excluded="")
+    embedding, words = (make_cell(pool_source=source, excluded="") for source in ("embedding", "bm25"))
+    assert analyse([embedding, words, control], {}).mixed == {"pool_source": ("bm25", "embedding")}
+    without = {**embedding, "excluded": "near-duplicates[0.8]"}
+    assert analyse([embedding, without], {}).mixed == {"excluded": ("near-duplicates[0.8]", "nothing")}
+    assert not analyse([embedding, control, make_cell(pool_source="nearest", excluded="")], {}).mixed
+
+
+def test_machines_that_variants_mix_are_told(make_cell: Make) -> None:
+    places = ({"device": "cpu", "lanes": 1}, {"device": "cuda", "lanes": 8})
+    rows = [make_cell(pool_k=k, **place) for k in (50, 200) for place in places]
+    analysis = analyse(rows, {"variants": ["small", "usual"]})
+    assert analysis.mixed == {"device": ("cpu", "cuda"), "lanes": ("1", "8")}
+    assert {group.key.strategy for group in analysis.groups} == {"hullft {pool_k=50}", "hullft {pool_k=200}"}
+    assert "Rows differ in device (cpu, cuda)" in notes(analysis)[0]
 
 
 def test_mixed_protocols_are_told(make_cell: Make) -> None:

@@ -88,9 +88,9 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
     from ttft_bench.report.findings import find_in, read_rows
     from ttft_bench.report.markdown import build_markdown
     from ttft_bench.report.pictures import draw_files
-    from ttft_bench.report.published import beside_published, published_markdown
+    from ttft_bench.report.published import published_markdown
     from ttft_bench.report.questions import read_files
-    from ttft_bench.report.summary import notes, summarise
+    from ttft_bench.report.summary import notes, summarise_views
     from ttft_bench.report.table import build_table
     from ttft_bench.report.view import views
 
@@ -106,8 +106,8 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         across_devices=across_devices,
     )
     told = (*(printable(warning) for warning in warnings), *notes(analysis))
-    summary = summarise(analysis)
     scopes = views(rows, run.manifest, findings, across_devices)
+    summary = summarise_views(scopes)
     charts = [charts_of(view) for view in scopes]
     contents: dict[str, bytes] = {}
     for place, own in enumerate(charts):
@@ -115,7 +115,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
         contents |= {f"{folder}/{name}": content for name, content in draw_files(own).items()}
     picture = "figures/quality_vs_time.png"
     readme = build_markdown(analysis, run.manifest, summary, told, picture if picture in contents else "")
-    beside = published_markdown(beside_published(rows, run.manifest))
+    beside = published_markdown(findings.published)
     contents["README.md"] = (f"{readme}\n{beside.rstrip()}\n" if beside else readme).encode("utf-8")
     unwritten = _no_page(run.path) if html else ()
     if html and not unwritten:
@@ -123,7 +123,7 @@ def _write(run: Run, html: bool, falsifiers: Sequence[Path] = (), across_devices
 
         table = run.path / "results.parquet"
         parquet = table.read_bytes() if table.is_file() else b""
-        page = build_page(scopes, charts, findings, run.manifest, told, parquet)
+        page = build_page(scopes, charts, findings, run.manifest, summary, told, parquet)
         contents["report.html"] = page.encode("utf-8")
     written = [run.path / name for name in ("results.csv", "results.parquet")]
     for name, content in contents.items():

@@ -8,28 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group, aggregate
+from ttft_bench.report.paired.split import SCOPE_COLUMNS, TIME_SCOPE, varying_columns
 from ttft_bench.report.pareto import group_frontier
 from ttft_bench.report.stats import Key, Row, is_measured, settle
 from ttft_bench.report.variants import tell_apart
 
 #: Finetuning on random corpus documents: what any finetuning gives, chosen or not.
 RANDOM_CONTROL = "random-corpus"
-
-#: Columns that one table must not mix; a run that does is told so at the top of its report.
-UNIFORM_COLUMNS = (
-    "bpb_protocol",
-    "start_token",
-    "model",
-    "embedder",
-    "precision",
-    "device",
-    "max_tokens",
-    "pool_k",
-    "optimizer",
-    "long",
-    "backend",
-    "lanes",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +51,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A run in figures. ``frontier`` and ``best`` look only at groups that cover the same prompts."""
+    """A run in figures.
+
+    ``frontier`` and ``best`` look only at groups that cover the same prompts. ``mixed`` are the columns that one table
+    must not mix, with the values they have: the report says so at its top.
+    """
 
     groups: tuple[Group, ...]
     series: tuple[Series, ...]
@@ -81,10 +70,15 @@ class Analysis:
 
     @property
     def control(self) -> Group | None:
-        """The control to stand beside the best: random corpus documents, else the first measured control."""
-        found = [group for group in self.groups if group.control and group.bpb is not None]
+        """The control to stand beside the best, at its largest budget: random corpus documents, else another one.
+
+        Of several arms, learning rates and trainable sets it has those of the best if it can, so that the documents
+        are what differs. The untouched model was trained on nothing, and is no control of choosing.
+        """
+        found = [group for group in self.groups if group.control and group.bpb and not group.key.is_untouched]
         named = [group for group in found if group.key.strategy == RANDOM_CONTROL]
-        return next(reversed(named or found), None)
+        alike = [group for group in named or found if self.best and _trained(group.key) == _trained(self.best.key)]
+        return next(reversed(alike or named or found), None)
 
     @property
     def best(self) -> Group | None:
@@ -137,7 +131,8 @@ def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
         frontier=tuple(group_frontier(comparable)),
         failures=_incidents([row for row in rows if not is_measured(row)]),
         remarks=_incidents([row for row in rows if is_measured(row) and row.get("reason")]),
-        mixed={} if manifest.get("variants") else _mixed(rows),
+        # Variants are told apart by name, but not what only times depend on.
+        mixed=varying_columns(rows, TIME_SCOPE if manifest.get("variants") else SCOPE_COLUMNS),
         n_rows=len(rows),
     )
 
@@ -187,12 +182,8 @@ def _incidents(rows: Sequence[Row]) -> tuple[Incident, ...]:
     )
 
 
-def _mixed(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    seen = {
-        column: tuple(sorted({str(row[column]) for row in rows if row.get(column) not in (None, "")}))
-        for column in UNIFORM_COLUMNS
-    }
-    return {column: values for column, values in seen.items() if len(values) > 1}
+def _trained(key: Key) -> tuple[str, float | None, str]:
+    return key.arm, key.lr, key.trainable
 
 
 def _mean(group: Group) -> float:

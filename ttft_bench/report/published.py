@@ -21,7 +21,7 @@ from ttft_bench.report.analysis import control_labels
 from ttft_bench.report.groups import estimate
 from ttft_bench.report.markdown import plain
 from ttft_bench.report.paired.at_time import bpb_at_times
-from ttft_bench.report.paired.prompts import by_setting, per_prompt, quality
+from ttft_bench.report.paired.prompts import by_setting, groups_of, per_prompt, quality
 from ttft_bench.report.paired.split import QUALITY_SCOPE, split_scopes, timed_alike
 from ttft_bench.report.questions.evaluate import matches
 from ttft_bench.report.stats import Row, is_measured, number, settle, total_seconds
@@ -35,6 +35,8 @@ _TITLES = {
 }
 #: Columns of a control or a failed row have no say; an arm other than finetuning has no published figure.
 _ARM = "finetune"
+#: What a figure of reuse holds fixed: prompt, strategy, learning rate, trainable set and budget.
+_Unit = tuple[str, str, str, str, int]
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ def _lowest(rows: Sequence[Row], figure: Mapping[str, Any]) -> Measured | None:
     if not whole:
         return None
     key = min(whole, key=lambda key: sum(whole[key].values()))
-    best = estimate(whole[key])
+    best = estimate(whole[key], groups_of(rows))
     assert best is not None
     return Measured(best.mean, best.low, best.high, best.n, str(key) if len(whole) > 1 else "")
 
@@ -179,19 +181,18 @@ def _at_time(rows: Sequence[Row], time_s: float) -> Measured | None:
 
 
 def _mean(rows: Sequence[Row], of: Callable[[Row], float | None]) -> Measured | None:
-    found = estimate(per_prompt(rows, of))
+    found = estimate(per_prompt(rows, of), groups_of(rows))
     return None if found is None else Measured(found.mean, found.low, found.high, found.n)
 
 
 def _against_no_reuse(rows: Sequence[Row], figure: Mapping[str, Any], quantity: str) -> Measured | None:
-    """A figure of reuse, over the prompts, budgets and strategies that were run with it and without."""
-    with_it = _settings(rows, figure)
-    without = _settings(rows, {**figure, "reuse": 1, "grouping": ""})
+    """A figure of reuse, over the units that were run with it and without; seconds are those of one device."""
+    no_reuse = {**figure, "reuse": 1, "grouping": ""}
     of: Callable[[Row], float | None] = quality
     if quantity == "finetune_speedup":
-        with_it, without = timed_alike(with_it), timed_alike(without)
+        rows = timed_alike([*_settings(rows, figure), *_settings(rows, no_reuse)])
         of = lambda row: number(row, "finetune_s")  # noqa: E731
-    ours, theirs = _units(with_it, of), _units(without, of)
+    ours, theirs = _units(_settings(rows, figure), of), _units(_settings(rows, no_reuse), of)
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return None
@@ -200,13 +201,14 @@ def _against_no_reuse(rows: Sequence[Row], figure: Mapping[str, Any], quantity: 
     return Measured(value, None, None, len({unit[0] for unit in shared}))
 
 
-def _units(rows: Sequence[Row], of: Callable[[Row], float | None]) -> dict[tuple[str, str, int], float]:
-    """Mean value of each prompt, strategy and budget, over seeds and groupings."""
-    members: defaultdict[tuple[str, str, int], list[float]] = defaultdict(list)
+def _units(rows: Sequence[Row], of: Callable[[Row], float | None]) -> dict[_Unit, float]:
+    """Mean value of each unit, over seeds and groupings."""
+    members: defaultdict[_Unit, list[float]] = defaultdict(list)
     for row in rows:
         value = of(row)
         if value is not None:
-            members[str(row["prompt_id"]), str(row["strategy"]), int(row["budget"])].append(value)
+            fixed = str(row.get("lr")), str(row.get("trainable")), int(row["budget"])
+            members[str(row["prompt_id"]), str(row["strategy"]), *fixed].append(value)
     return {unit: sum(values) / len(values) for unit, values in members.items()}
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ttft_bench.report.analysis import Analysis
+from ttft_bench.report.analysis import RANDOM_CONTROL, Analysis
 from ttft_bench.report.format import NO_SPREAD, bounds, enough_decimals, plural, seconds
 from ttft_bench.report.groups import MIN_PROMPTS_TO_RANK, Estimate, Group
 from ttft_bench.report.metrics import COST
-from ttft_bench.report.paired.compare import Family
+from ttft_bench.report.paired.compare import NOT_DECIDED, Comparison, Family, compare_best
+from ttft_bench.report.paired.outcomes import Interval
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
+from ttft_bench.report.stats import Row
 from ttft_bench.text import printable
+
+if TYPE_CHECKING:
+    from ttft_bench.report.view import View
 
 
 def name(group: Group) -> str:
@@ -18,8 +25,22 @@ def name(group: Group) -> str:
     return printable(str(group.key))
 
 
-def summarise(analysis: Analysis) -> str:
-    """One sentence: the best setting beside the control. Below 30 prompts it claims no ranking."""
+def summarise_views(views: Sequence[View]) -> str:
+    """The sentence of the largest scope with a figure: best and control are of rows that one table may hold."""
+    if not views:
+        return "This run has no rows to show."
+    view = next((view for view in views if view.analysis.best is not None), views[0])
+    said = summarise(view.analysis, view.rows)
+    return said if len(views) == 1 else f"With {printable(view.name, limit=160)}: {said[:1].lower()}{said[1:]}"
+
+
+def summarise(analysis: Analysis, rows: Sequence[Row]) -> str:
+    """One sentence: the best setting beside the control, prompt by prompt. Below 30 prompts it claims no ranking.
+
+    Args:
+        analysis: of one scope.
+        rows: its rows, learning rates settled.
+    """
     best = analysis.best
     if best is None or best.bpb is None:
         return _nothing_measured(analysis)
@@ -39,7 +60,7 @@ def summarise(analysis: Analysis) -> str:
         )
     else:
         opening = f"Over {n} prompts the lowest mean of {settings} is that of {lowest}"
-    return f"{opening}; {_beside_control(analysis, best.bpb)}."
+    return f"{opening}; {_beside_control(analysis, best, rows)}."
 
 
 def beside_reference(analysis: Analysis, family: Family) -> str:
@@ -48,41 +69,56 @@ def beside_reference(analysis: Analysis, family: Family) -> str:
     found = next((item for item in family.comparisons if best is not None and item.setting == best.key), None)
     if found is None or not analysis.can_rank or found.difference.value is None:
         return ""
-    said = {
+    ours, theirs = printable(str(found.setting)), printable(str(found.reference))
+    return f"Prompt by prompt, {ours} is {_apart(found.difference, theirs)}: {_said(found)}."
+
+
+def _beside_control(analysis: Analysis, best: Group, rows: Sequence[Row]) -> str:
+    control = analysis.control
+    if control is None or control.bpb is None:
+        return "without a control on random documents, how much of that any finetuning would give is unknown"
+    shown = f"the control {name(control)} is at {_figure(control.bpb)}"
+    found = compare_best(best.key, [group.key for group in analysis.comparable], rows, control.key)
+    if found.difference.value is None:
+        return f"{shown}, and no prompt was measured with both"
+    shown += f"; prompt by prompt, {name(best)} is {_apart(found.difference, 'it')}: {_said(found)}"
+    if found.difference.shortage():
+        return f"{shown}, and this is a sign of life, not a result"
+    if control.key.strategy != RANDOM_CONTROL or found.verdict == "better":
+        return shown
+    if found.verdict == "worse":
+        return f"{shown}, and random documents did better than chosen ones"
+    return f"{shown}, so this run does not show that choosing what to train on helps"
+
+
+def _said(found: Comparison) -> str:
+    """The verdict of a comparison as a clause, with what is missing for one."""
+    verdict, _, shortage = found.verdict.partition(": ")
+    clause = {
         "better": "it is better",
         "worse": "it is worse",
         "equivalent": f"the two are equivalent (within ±{EQUIVALENCE_MARGIN} points)",
-        "not decided": "which of the two is better is not decided",
-    }.get(found.verdict, f"there is no verdict ({found.verdict})")
-    ours, theirs = printable(str(found.setting)), printable(str(found.reference))
-    value, low, high = found.difference.value, found.difference.low, found.difference.high
+        NOT_DECIDED: "which of the two is better is not decided",
+    }.get(verdict, verdict)
+    return f"{clause} ({shortage})" if shortage else clause
+
+
+def _apart(difference: Interval, theirs: str) -> str:
+    """``0.32 below knn (in points of BPB%; 95 % interval 1.56 below to 0.33 above)``."""
+    value, low, high = difference.value, difference.low, difference.high
+    assert value is not None
     digits, interval = 2, ""
     if low is not None and high is not None:
         found_digits = enough_decimals(low, high)
         digits = found_digits or digits
         shown = f"95 % interval {_side(low, digits)} to {_side(high, digits)}"
         interval = f"; {NO_SPREAD if found_digits is None else shown}"
-    return f"Prompt by prompt, {ours} is {_side(value, digits)} {theirs} (in points of BPB%{interval}): {said}."
+    return f"{_side(value, digits)} {theirs} (in points of BPB%{interval})"
 
 
 def _side(difference: float, decimals: int) -> str:
     """``0.32 below`` or ``0.33 above``."""
     return f"{abs(difference):.{decimals}f} {'below' if difference < 0 else 'above'}"
-
-
-def _beside_control(analysis: Analysis, best: Estimate) -> str:
-    control = analysis.control
-    if control is None or control.bpb is None:
-        return "without a control on random documents, how much of that any finetuning would give is unknown"
-    shown = f"the control {name(control)} is at {_figure(control.bpb)}"
-    overlap = best.overlaps(control.bpb)
-    if overlap is None:
-        return f"{shown}, and so few prompts admit no interval: this is a sign of life, not a result"
-    if overlap:
-        return f"{shown}, and the intervals overlap: this run does not show that choosing what to train on helps"
-    if best.mean < control.bpb.mean:
-        return f"{shown}, and the intervals do not overlap"
-    return f"{shown}, below every strategy: here random documents did better than chosen ones"
 
 
 def _nothing_measured(analysis: Analysis) -> str:
@@ -180,4 +216,4 @@ def _figure(found: Estimate) -> str:
     return f"{found.mean:.{digits}f} % (95 % interval {bounds(found.low, found.high, 1)})"
 
 
-__all__ = ["beside_reference", "name", "no_ranking_reason", "notes", "ranking_lines", "summarise"]
+__all__ = ["beside_reference", "name", "no_ranking_reason", "notes", "ranking_lines", "summarise", "summarise_views"]

@@ -23,9 +23,10 @@ from ttft_bench.report.page.tables import tone_of
 from ttft_bench.report.page.text import breakable, glued
 from ttft_bench.report.paired.compare import TIE_BPB_PCT
 from ttft_bench.report.paired.markdown import TIMES_CAPTION
+from ttft_bench.report.paired.outcomes import MIN_GROUPS, MIN_PROMPTS
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
 from ttft_bench.report.questions.falsifiers import RULE
-from ttft_bench.report.summary import beside_reference, ranking_lines, summarise
+from ttft_bench.report.summary import beside_reference, ranking_lines
 from ttft_bench.report.view import View
 from ttft_bench.sweep.schema import SCHEMA_VERSION
 from ttft_bench.text import printable
@@ -39,6 +40,7 @@ def build_page(
     charts: Sequence[Sequence[Chart]],
     findings: Findings,
     manifest: Mapping[str, Any],
+    summary: str,
     told: Sequence[str],
     parquet: bytes = b"",
 ) -> str:
@@ -49,6 +51,7 @@ def build_page(
         charts: the figures of each.
         findings: for the falsifiers; those of scopes stand in the views.
         manifest: of the run; every key is optional.
+        summary: one sentence.
         told: what a reader must know before comparing.
         parquet: all rows as a Parquet file, to be downloaded from the page.
     """
@@ -65,7 +68,7 @@ def build_page(
     remarks = [item for view in views for item in view.analysis.remarks]
     return environment.from_string(_asset("page.html.j2")).render(
         title=title(manifest),
-        summary=_summary(views),
+        summary=summary,
         beside=beside_reference(views[0].analysis, views[0].found.parts[0].family) if views else "",
         purpose=printable(str(section(manifest, "suite").get("purpose") or "")),
         notes=told,
@@ -89,17 +92,11 @@ def build_page(
         hashes=[_hash(script) for script in scripts],
         style=Markup(_asset("page.css")),
         margin=EQUIVALENCE_MARGIN,
+        min_prompts=MIN_PROMPTS,
+        min_groups=MIN_GROUPS,
         tie=TIE_BPB_PCT,
         times_caption=TIMES_CAPTION,
     )
-
-
-def _summary(views: Sequence[View]) -> str:
-    """The sentence of the largest scope."""
-    if not views:
-        return "This run has no rows to show."
-    said = summarise(views[0].analysis)
-    return said if len(views) == 1 else f"With {printable(views[0].name, limit=160)}: {said[:1].lower()}{said[1:]}"
 
 
 def _scope(place: int, view: View, charts: Sequence[Chart]) -> dict[str, Any]:

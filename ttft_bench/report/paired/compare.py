@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ttft_bench.report.paired.outcomes import Interval, Outcome
+from ttft_bench.report.paired.outcomes import Interval
 from ttft_bench.report.paired.prompts import by_setting, pair
 from ttft_bench.report.paired.resample import mean_interval
 from ttft_bench.report.paired.significance import Significance, correct, significance
@@ -15,6 +15,7 @@ from ttft_bench.report.stats import Key, Row
 #: A prompt is a tie below this difference, in BPB%: a tenth of the equivalence margin, and above what two runs of the
 #: same steps differ by in bf16.
 TIE_BPB_PCT = 0.05
+NOT_DECIDED = "not decided"
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,24 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``equivalent``, ``better``, ``worse`` or ``not decided``, or the outcome where there is no interval.
+        """``equivalent``, ``better``, ``worse`` or ``not decided``; ``no data`` where there is no difference at all.
 
-        Better and worse take an interval that excludes 0 and a corrected p-value of groups below 5 %.
+        Better and worse take an interval that excludes 0 and a corrected p-value of groups below 5 %. Equivalence
+        takes both tests of it, on means of groups, and an interval within the margin, on the mean over prompts: one
+        that is large in groups of many prompts is no small difference. With too few prompts or groups for any of
+        these, the verdict says so: ``not decided: 6 of the 30 prompts that are needed``.
         """
-        if self.difference.outcome not in (Outcome.OK, Outcome.ALL_EQUAL):
-            return str(self.difference.outcome)
-        if self.by_group.equivalent:
+        shortage = self.difference.shortage()
+        if shortage:
+            return shortage if self.difference.value is None else f"{NOT_DECIDED}: {shortage}"
+        margin = self.by_group.margin
+        if self.by_group.equivalent and self.difference.above(-margin) and self.difference.below(margin):
             return "equivalent"
         if self.by_group.wilcoxon_holm.significant and self.difference.below(0):
             return "better"
         if self.by_group.wilcoxon_holm.significant and self.difference.above(0):
             return "worse"
-        return "not decided"
+        return NOT_DECIDED
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,24 @@ def family(comparisons: Sequence[Comparison], left_out: Sequence[tuple[Key, str]
     return Family(tuple(corrected), tuple(left_out))
 
 
+def compare_best(best: Key, among: Sequence[Key], rows: Sequence[Row], reference: Key) -> Comparison:
+    """The best of several settings against one reference.
+
+    The best of many beats anything now and then by luck alone. So its p-value is corrected as if all of them had been
+    compared with the reference, as they were when it was chosen.
+
+    Args:
+        best: the setting that was chosen for its figures.
+        among: the settings it was chosen from; whether it is one of them makes no difference.
+        rows: settled rows of one scope, with those of all settings.
+        reference: what the best is compared with.
+    """
+    members = by_setting(rows)
+    keys = [best, *(key for key in among if key != best)]
+    theirs = members.get(reference, [])
+    return family([compare(key, members.get(key, []), reference, theirs) for key in keys]).comparisons[0]
+
+
 def partner_of(key: Key, members: Mapping[Key, object], reference: str) -> Key | None:
     """The setting of strategy ``reference`` that ``key`` is compared with, or None."""
     found = [
@@ -161,12 +185,14 @@ def forest(
 
 
 __all__ = [
+    "NOT_DECIDED",
     "TIE_BPB_PCT",
     "Comparison",
     "Family",
     "ForestLine",
     "compare",
     "compare_all",
+    "compare_best",
     "family",
     "forest",
     "partner_of",

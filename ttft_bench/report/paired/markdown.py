@@ -10,13 +10,14 @@ from ttft_bench.report.metrics import COST
 from ttft_bench.report.paired.aggregates import SettingSummary
 from ttft_bench.report.paired.at_time import TimeTable
 from ttft_bench.report.paired.compare import TIE_BPB_PCT, Family, ForestLine
-from ttft_bench.report.paired.outcomes import Interval, Outcome
+from ttft_bench.report.paired.outcomes import MIN_GROUPS, MIN_PROMPTS, Interval, Outcome
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN, Test
 
 FAMILY_CAPTION = (
     "Difference: mean over prompts of setting minus reference, in points of BPB% (below 0: better), with its 95 % "
     "BCa bootstrap interval over groups. Wilcoxon: signed-rank p-value of groups, corrected after Holm over this "
-    f"table. TOST: p-value for a difference beyond ±{EQUIVALENCE_MARGIN} (below 0.05: equivalent). "
+    f"table. TOST: p-value for a difference beyond ±{EQUIVALENCE_MARGIN} (equivalent: below 0.05, and the interval "
+    f"within ±{EQUIVALENCE_MARGIN}). Below {MIN_PROMPTS} prompts or {MIN_GROUPS} groups nothing is decided. "
     f"Tie: less than {TIE_BPB_PCT} apart."
 )
 TIMES_CAPTION = (

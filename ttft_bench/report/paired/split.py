@@ -64,7 +64,7 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     empty (an untouched model has no optimizer) belongs to every scope that agrees in the others, and so does a control
     on random pools: a strategy that the rows have on no other pool.
     """
-    varying = varying_columns(rows, columns)
+    varying = list(varying_columns(rows, columns))
     if not varying:
         return {"": list(rows)}
     mark = _marker(rows)
@@ -84,14 +84,15 @@ def split_scopes(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) ->
     }
 
 
-def varying_columns(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> list[str]:
-    """The columns that make scopes of these rows: those in which they have several values."""
+def varying_columns(rows: Sequence[Row], columns: Sequence[str] = SCOPE_COLUMNS) -> dict[str, tuple[str, ...]]:
+    """The columns in which rows fall apart into scopes, each with its values."""
     mark = _marker(rows)
-    return [column for column in columns if len({found for row in rows if (found := mark(row, column))}) > 1]
+    values = {column: {found for row in rows if (found := mark(row, column))} for column in columns}
+    return {column: tuple(sorted(found)) for column, found in values.items() if len(found) > 1}
 
 
 def _marker(rows: Sequence[Row]) -> Callable[[Row, str], str]:
-    """What a row says in a column; nothing where it belongs to every scope."""
+    """What a row says of a column; empty if it agrees with any value, see :func:`split_scopes`."""
     chosen = {str(row.get("strategy")) for row in rows if _text(row, "pool_source") != _RANDOM_POOL}
 
     def mark(row: Row, column: str) -> str:

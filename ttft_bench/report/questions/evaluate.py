@@ -14,7 +14,7 @@ from ttft_bench.report.paired.prompts import by_setting, pair
 from ttft_bench.report.paired.resample import mean_interval
 from ttft_bench.report.paired.split import SCOPE_COLUMNS, split_scopes, split_shuffled, timed_alike
 from ttft_bench.report.questions.falsifiers import Falsifier
-from ttft_bench.report.stats import Key, Row, number, settle
+from ttft_bench.report.stats import Key, Row, number, settle, usual
 
 Ruling = Literal["falsified", "stands", "not decided"]
 Members = Mapping[Key, Sequence[Row]]
@@ -106,11 +106,7 @@ def matches(strategy: str, pattern: str) -> bool:
 
 def _usual(rows: Sequence[Row]) -> list[Row]:
     """Rows of the most frequent learning rate and trainable set: comparisons hold them fixed."""
-    count = Counter((row.get("lr"), row.get("trainable")) for row in rows)
-    if not count:
-        return []
-    usual = max(count, key=lambda pair: (count[pair], str(pair)))
-    return settle([row for row in rows if (row.get("lr"), row.get("trainable")) == usual])
+    return settle(usual(rows))
 
 
 def _rivals(item: Falsifier, rows: Sequence[Row]) -> tuple[list[str], str]:
@@ -121,8 +117,12 @@ def _rivals(item: Falsifier, rows: Sequence[Row]) -> tuple[list[str], str]:
         return [], f"{item.subject} was not run"
     if missing:
         return [], f"{', '.join(missing)} was not run"
-    patterns = item.rivals
-    return sorted(name for name in present if any(matches(name, p) for p in patterns) and name != item.subject), ""
+    others = sorted(present - {item.subject})
+    # The subject is no rival of its own: ``hullft[...]`` asks for a variant besides it.
+    alone = [pattern for pattern in item.rivals if not any(matches(name, pattern) for name in others)]
+    if [pattern for pattern in alone if pattern != item.subject] or len(alone) == len(item.rivals):
+        return [], f"no rival among {', '.join(alone)} besides {item.subject} was run"
+    return [name for name in others if any(matches(name, pattern) for pattern in item.rivals)], ""
 
 
 def _equal_time(item: Falsifier, rows: Sequence[Row]) -> list[Evidence] | str:

@@ -7,15 +7,18 @@ threshold are made from the keys that are computed with, so that words and compu
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ttft_bench.engine.choices import REUSE_MODES
 from ttft_bench.errors import SuiteError
 from ttft_bench.report.markdown import plain
 from ttft_bench.report.paired.significance import EQUIVALENCE_MARGIN
+from ttft_bench.report.paired.split import SCOPE_COLUMNS
 
 Kind = Literal["equal-time", "equal-budget", "lower-residual", "reuse-mode", "persists"]
 
@@ -28,11 +31,26 @@ RULE = (
     "all of them stand, and is not decided otherwise."
 )
 
+#: The values that a key may have. A reuse mode is held against the usual one, so that one is no choice.
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "kind": get_args(Kind),
+    "reuse": ("off", "on"),
+    "mode": tuple(mode for mode in REUSE_MODES if mode != "cached"),
+    "vary": ("stratum", *SCOPE_COLUMNS),
+}
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
 
 #: What a value must be, in words and as a test, by the type of its key; words if there is no other.
 _WORDS: tuple[str, Callable[[Any], bool]] = ("text", lambda value: isinstance(value, str))
 _SHAPES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "float": ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    "float": ("a finite number", _is_finite),
     "tuple[str, ...]": (
         "a list of strategies",
         lambda value: isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value),
@@ -148,8 +166,8 @@ def _build(table: dict[str, Any], path: Path) -> Falsifier:
     if unknown or missing:
         what = f"unknown key {unknown[0]}" if unknown else f"key {missing[0]} is missing"
         raise SuiteError(f"falsifiers {path}, {name}: {what}; the keys are {', '.join(fields)}")
-    for key, allowed in (("kind", get_args(Kind)), ("reuse", ("off", "on"))):
-        if table.get(key, allowed[0]) not in allowed:
+    for key, allowed in _CHOICES.items():
+        if key in table and table[key] not in (*allowed, fields[key].default):
             raise SuiteError(
                 f"falsifiers {path}, {name}: {key} must be one of {', '.join(allowed)}, got {table[key]!r}"
             )
