@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
@@ -38,16 +39,18 @@ def from_picks(request: Request) -> Stored:
 
     Raises:
         CorpusError: the folder holds no picks, none for one of these subsets, or lacks a text that one names.
-        UsageError: it lacks a strategy or budget that was asked for, or goes with another suite or protocol.
+        UsageError: it lacks a strategy or budget that was asked for, goes with another suite or protocol, or is a merge
+            of picks that were not made alike.
         SpecError: a strategy does not parse or fit.
     """
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.picks import load_picks
 
     assert request.picks is not None
+    manifest = store.read_manifest(request.picks) or {}
+    _refuse_mixture(request.picks, manifest)
     check_suite(request.picks, request.suite.name)
     picks = load_picks(request.picks)
-    manifest = store.read_manifest(request.picks) or {}
     there = sorted({record["strategy"] for record in picks.records.values()})
     wanted = {_label(spec, there) for text in request.suite.select.strategies for spec in parse_specs(text)}
     missing = sorted(wanted - set(there))
@@ -105,6 +108,19 @@ def from_picks(request: Request) -> Stored:
     )
     prompts = wanted_prompts(picks, request)
     return Stored(made_with, identity, list(found.values()), prompts, picks)
+
+
+def _refuse_mixture(picks: Path, manifest: Mapping[str, Any]) -> None:
+    """A merge holds a list where its runs differ: which of the values a pick was made with, nothing says."""
+    identity = manifest.get("identity") or {}
+    mixed = [key for key in SELECTION_KEYS if isinstance(identity.get(key), list)]
+    if mixed:
+        differ = "; ".join(f"{key} is {' or '.join(map(str, identity[key]))}" for key in mixed)
+        runs = ", ".join(str(part.get("path")) for part in manifest.get("merged") or ())
+        raise UsageError(
+            f"{picks} was merged from picks that were not made alike ({differ}): use the runs it was merged from"
+            + (f" ({runs})" if runs else "")
+        )
 
 
 def wanted_prompts(picks: Picks, request: Request) -> list[str]:
