@@ -211,8 +211,8 @@ def test_a_control_that_is_a_strategy_too_is_run_once_as_a_strategy():
     ]
     with pytest.raises(UsageError, match=r"knn-repeat and the control of that name differ .*knn on .*'random'"):
         make_jobs(suite("knn-repeat", controls=(ControlSpec("knn-repeat", "knn", "random"),)))
-    with pytest.raises(UsageError, match="given twice"):
-        make_jobs(suite("knn", controls=(control, control)))
+    with pytest.raises(UsageError, match="strategy knn-repeat is given twice: name each one once"):
+        make_jobs(suite("knn-repeat", "knn-repeat", controls=(control,)))
 
 
 def test_no_strategies_is_an_error():

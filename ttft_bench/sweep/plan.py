@@ -272,7 +272,7 @@ def make_jobs(suite: Suite) -> list[Job]:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         other = next((control for control in suite.controls if control.label == twice[0]), None)
-        if other is None or all(job.control for job in jobs if job.label == twice[0]):
+        if other is None or not any(job.control for job in jobs if job.label == twice[0]):
             raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
         raise UsageError(
             f"strategy {twice[0]} and the control of that name differ (it is {other.strategy} on the pool "
