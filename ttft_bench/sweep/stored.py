@@ -12,7 +12,7 @@ from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.errors import CorpusError, PluginError, SpecError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
-from ttft_bench.sweep.agreement import check_suite, check_there
+from ttft_bench.sweep.agreement import check_suite, check_there, listed
 from ttft_bench.sweep.plan import Job, build_probed, picked_arms, useful_reuse
 from ttft_bench.sweep.record import SELECTION_KEYS
 from ttft_bench.sweep.request import Request
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stored:
-    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with."""
+    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with.
+
+    ``left_out`` says in a line what the budgets that were asked for leave nothing of; empty if they do not.
+    """
 
     suite: Suite
     identity: dict[str, Any]
     jobs: list[Job]
     prompts: list[str]
     picks: Picks
+    left_out: str = ""
 
 
 def from_picks(request: Request) -> Stored:
@@ -107,7 +111,8 @@ def from_picks(request: Request) -> Stored:
         )
     )
     prompts = wanted_prompts(picks, request)
-    return Stored(made_with, identity, list(found.values()), prompts, picks)
+    left_out = _left_out(request.picks, picks.records.values(), wanted, found, budgets)
+    return Stored(made_with, identity, list(found.values()), prompts, picks, left_out)
 
 
 def _refuse_mixture(picks: Path, manifest: Mapping[str, Any]) -> None:
@@ -121,6 +126,28 @@ def _refuse_mixture(picks: Path, manifest: Mapping[str, Any]) -> None:
             f"{picks} was merged from picks that were not made alike ({differ}): use the runs it was merged from"
             + (f" ({runs})" if runs else "")
         )
+
+
+def _left_out(
+    picks: Path, records: Iterable[dict[str, Any]], wanted: Container[str], kept: Container[str], budgets: set[int]
+) -> str:
+    """Name what has picks, but none at these budgets: as a rule controls, which are picked at the largest one only.
+
+    The first of those picks cannot stand in: the time and the qualities that are stored with them are those of all.
+    """
+    there: dict[str, set[int]] = {}
+    for record in records:
+        label, control = record["strategy"], bool(record["control"])
+        if label not in kept and (control or not wanted or label in wanted):
+            there.setdefault(f"control {label}" if control else label, set()).add(record["budget"])
+    if not there:
+        return ""
+    named = "; ".join(f"{name} (picked at N = {listed(found)} only)" for name, found in there.items())
+    asked, more = listed(budgets), listed({*budgets, *(max(found) for found in there.values())})
+    return (
+        f"{picks} has no picks at --budgets {asked} for what is left out here: {named}. Give --budgets {more}, or make "
+        f"picks with `ttft-bench select --budgets {asked}` and its other settings"
+    )
 
 
 def wanted_prompts(picks: Picks, request: Request) -> list[str]:
