@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reporters import Log
-from ttft_bench.sweep import store
+from stored_picks import pick, write_picks
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import plan_run
 from ttft_bench.sweep.stored import from_picks
@@ -15,32 +15,9 @@ from ttft_bench.sweep.suite import ModelSpec, SelectSpec, Suite
 @pytest.fixture
 def picks(tmp_path):
     """Picks of two strategies at N = 1, 2 and 5, and of a control at the largest only, as ``select`` makes them."""
-    folder = tmp_path / "picks"
-    folder.mkdir()
-    made = [(label, label, n, False) for label in ("knn", "sift") for n in (1, 2, 5)]
-    with store.Journal(folder / store.PICKS) as journal:
-        for label, spec, budget, control in [*made, ("random-corpus", "random", 5, True)]:
-            journal.append(
-                {
-                    "prompt_id": "p",
-                    "strategy": label,
-                    "spec": spec,
-                    "distribution": "ttft-bench 0",
-                    "pool": "random" if control else "embedding",
-                    "control": control,
-                    "budget": budget,
-                    "status": "ok",
-                    "reason": "",
-                    "document_ids": [0] * budget,
-                    "nested": True,
-                    "repeats": False,
-                }
-            )
-    with store.Journal(folder / store.DOCUMENTS) as journal:
-        journal.append({"kind": "prompt", "prompt_id": "p", "subset": "s", "group": "", "text": "a b", "pools": {}})
-        journal.append({"kind": "document", "id": 0, "text": "a b"})
-    store.write_manifest(folder, {"identity": {"suite": "s", "seed": 0}})
-    return folder
+    made = [pick("p", label, [0] * n) for label in ("knn", "sift") for n in (1, 2, 5)]
+    control = pick("p", "random-corpus", [0] * 5, spec="random", pool="random", control=True)
+    return write_picks(tmp_path / "picks", {"p": "a b"}, ["a b"], [*made, control])
 
 
 def request(picks, budgets, *strategies, **settings):
