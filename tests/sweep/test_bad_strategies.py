@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import textwrap
 
+import numpy as np
 import pytest
 
 from reporters import Log
+from ttft_bench.picking import make_call
+from ttft_bench.selector import make_problem
 from ttft_bench.sweep import store, worker
 from ttft_bench.sweep.request import Request
 from ttft_bench.sweep.run import run_sweep
@@ -29,6 +32,21 @@ class HangsAtTwo(Base):
     def select(self, problem, rng):
         if problem.budget == 2:
             time.sleep(600)
+        return Selection(np.arange(problem.budget))
+
+class HangsOnce(Base):
+    """Hangs at its second call."""
+    calls = 0
+    def select(self, problem, rng):
+        HangsOnce.calls += 1
+        if HangsOnce.calls == 2:
+            time.sleep(600)
+        return Selection(np.arange(problem.budget))
+
+class SlowToBuild(Base):
+    def __init__(self):
+        time.sleep(600)
+    def select(self, problem, rng):
         return Selection(np.arange(problem.budget))
 
 class Crashes(Base):
@@ -97,6 +115,10 @@ NAMES = {
 }
 
 
+#: Not part of the sweep below: each has a test of its own.
+ALONE = {"hangs-once": "HangsOnce", "slow-to-build": "SlowToBuild"}
+
+
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
     site = tmp_path / "site"
@@ -104,7 +126,7 @@ def plugins(tmp_path, monkeypatch):
     info.mkdir(parents=True)
     (site / "bad_plugins.py").write_text(textwrap.dedent(PLUGIN))
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1.0\n")
-    lines = "\n".join(f"{name} = bad_plugins:{cls}" for name, cls in NAMES.items())
+    lines = "\n".join(f"{name} = bad_plugins:{cls}" for name, cls in {**NAMES, **ALONE}.items())
     (info / "entry_points.txt").write_text(f"[ttft_bench.selectors]\n{lines}\n")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(worker, "FIRST_CALL_S", 1.0)
@@ -136,7 +158,9 @@ def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_e
     all_are("knn", "ok", "")
     all_are("chatters", "ok", "")
     all_are("threads", "ok", "")
-    all_are("hangs", "timeout", "took longer than")
+    all_are("hangs", "timeout", "")
+    assert sum("took longer than" in reason for _, _, reason in found["hangs"]) == 3
+    assert sum("not tried" in reason for _, _, reason in found["hangs"]) == 1
     all_are("crashes", "failed", "exit code 7")
     all_are("exits", "failed", "SystemExit: good bye")
     all_are("raises", "failed", "RuntimeError: first line second line")
@@ -150,6 +174,41 @@ def test_they_cost_their_own_rows_only(plugins, tmp_path, tiny_model_dir, tiny_e
     assert any("declared nested" in reason for _, _, reason in found["falsely-nested"])
     assert "noise" not in capfd.readouterr().out, "a plug-in's prints must not reach our stdout"
     assert any("hangs" in note for note in log.notes)
+
+
+def ask(spec, budgets, patience=3):
+    """What a worker answers to requests for these budgets."""
+    rows = np.eye(6, 4, dtype=np.float32)
+    answers = []
+    with worker.Worker(spec, 0.5, patience) as child:
+        for budget in budgets:
+            problem = make_problem(rows[0], rows[:4], budget)
+            answers.append(child.ask(make_call(problem, spec, "p", 0)))
+    return answers
+
+
+def test_one_that_hangs_is_given_up_after_three_requests(plugins, monkeypatch):
+    starts = []
+    real = worker.Worker._start
+    monkeypatch.setattr(worker.Worker, "_start", lambda self, call: starts.append(1) or real(self, call))
+    monkeypatch.setattr(worker, "FIRST_CALL_S", 0.25)
+    *tried, last = ask("hangs", (1, 2, 3, 1))
+    first = "the first, untimed select() took longer than 0.5 s, and 0.25 s more for imports, and was stopped"
+    assert [answer.reason for answer in tried] == [first] * 3 and len(starts) == 3
+    assert (last.status, last.reason) == ("timeout", "not tried: 3 calls in a row exceeded 0.5 s")
+
+
+def test_an_answer_ends_a_row_of_timeouts_and_smaller_budgets_are_still_tried(plugins):
+    found = ask("hangs-at-two", (2, 3, 2, 2, 3, 1, 3), patience=2)
+    assert "".join(answer.status[0] for answer in found) == "totttoo", "t(imeout) or o(k)"
+    assert ["not tried" in answer.reason for answer in found] == [n == 4 for n in range(7)]
+
+
+def test_a_timeout_names_what_took_too_long(plugins, monkeypatch):
+    assert ask("hangs-once", (1,))[0].reason == "select() took longer than 0.5 s and was stopped"
+    monkeypatch.setattr(worker, "STARTUP_S", 0.5)
+    one, two = ask("slow-to-build", (1, 2))
+    assert one.reason == "importing and building the strategy took longer than 0.5 s and was stopped" == two.reason
 
 
 def test_one_that_does_not_import_is_told_before_anything_is_spent(plugins, tmp_path, tiny_corpus_file):

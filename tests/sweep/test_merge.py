@@ -13,10 +13,18 @@ from typer.testing import CliRunner
 
 from documented import assert_documented
 from paired_rows import row
+from reporters import Log
 from ttft_bench.cli.merge import merge
-from ttft_bench.errors import ResumeError, UsageError
+from ttft_bench.errors import CorpusError, ResumeError, UsageError
 from ttft_bench.sweep import store
+from ttft_bench.sweep.alignment import align_run
 from ttft_bench.sweep.merge import merge_runs
+from ttft_bench.sweep.parts import Variant
+from ttft_bench.sweep.picks import read_picks
+from ttft_bench.sweep.request import Outcome, Request
+from ttft_bench.sweep.stored import from_picks
+from ttft_bench.sweep.suite import Suite
+from ttft_bench.sweep.variants import VARIANTS, run_all
 
 app = typer.Typer()
 app.command()(merge)
@@ -90,6 +98,64 @@ def test_side_files_come_along_each_record_once(tmp_path):
         records, _ = store.read_journal(tmp_path / "out" / name)
         assert [record[key] for record in records] == ["x", "y", "z"]
     assert not (tmp_path / "out" / store.DOCUMENTS).exists()
+
+
+def write_texts(folder, text, **identity):
+    """A run with one row of document 7, whose text in this run's corpus is ``text``."""
+    write(folder, (folder.name, {"document_ids": [7]}), identity=identity)
+    (folder / store.PICKS).write_text(json.dumps({"key": folder.name}) + "\n", encoding="utf-8")
+    records = [{"kind": "document", "id": 7, "text": text}, {"kind": "prompt", "prompt_id": "p000", "text": "?"}]
+    (folder / store.DOCUMENTS).write_text("\n".join(map(json.dumps, records)) + "\n", encoding="utf-8")
+    (folder / store.ALIGNMENT).write_text(json.dumps({"cell_id": folder.name}) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("other", [{"corpus": "b", "train_documents": "2"}, {"corpus": "a", "train_documents": "2"}])
+def test_texts_of_different_corpora_are_never_joined(tmp_path, other):
+    one = write_texts(tmp_path / "one", "first", corpus="a", train_documents="1")
+    same = write_texts(tmp_path / "same", "first", corpus="a", train_documents="1")
+    two = write_texts(tmp_path / "two", "second", **other)
+    found = merge_runs([one, same], tmp_path / "alike")
+    assert found.warnings == () and read_picks(tmp_path / "alike").texts == {7: "first"}
+    result = CliRunner().invoke(app, [str(one), str(two), "--output", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert "picks and documents are left out" in result.stderr and f"two: {other['corpus']} (2)" in result.stderr
+    assert len(store.load_run(tmp_path / "out").rows) == 2
+    assert not any((tmp_path / "out" / name).exists() for name in (store.PICKS, store.DOCUMENTS))
+    assert len(store.read_journal(tmp_path / "out" / store.ALIGNMENT)[0]) == 2, "these go by cell"
+    again = merge_runs([tmp_path / "out", one], tmp_path / "again")
+    assert len(again.warnings) == 1 and not (tmp_path / "again" / store.DOCUMENTS).exists()
+
+
+def test_a_mixture_of_corpora_is_aligned_run_by_run_with_its_own_texts(tmp_path):
+    one = write_texts(tmp_path / "one", "first", corpus="a", train_documents="1")
+    two = write_texts(tmp_path / "two", "second", corpus="b", train_documents="2")
+    for run in (one, two):
+        (run / store.ALIGNMENT).unlink()
+    merge_runs([one, two], tmp_path / "out")
+    with pytest.raises(UsageError, match=r"rows of 2 corpora.*one by one"):
+        align_run(tmp_path / "out", Log(), picks=one)
+    with pytest.raises(CorpusError, match=r"texts of another corpus .*--picks"):
+        align_run(one, Log(), picks=two)
+
+
+def test_a_corpus_as_variant_is_told_and_costs_the_joint_texts_only(tmp_path):
+    for label, corpus in (("x", "a"), ("y", "b")):
+        (tmp_path / VARIANTS).mkdir(exist_ok=True)
+        write_texts(tmp_path / VARIANTS / label, label, corpus=corpus, train_documents=corpus)
+    suite = Suite("s", variants=tuple(Variant(label, {"pool": {"k": k}}) for label, k in (("x", 5), ("y", 6))))
+    log = Log()
+    run_all(lambda request, _: Outcome(request.folder, 1, 0), Request(suite, tmp_path), log, merge=True)
+    assert len(store.load_run(tmp_path).rows) == 2
+    assert sum("warning: picks and documents are left out" in note for note in log.notes) == 1
+
+
+def test_picks_that_were_made_apart_are_not_finetuned_as_one(tmp_path):
+    one = write_texts(tmp_path / "one", "first", corpus="a", train_documents="1", pool_k=50, device="cpu")
+    two = write_texts(tmp_path / "two", "first", corpus="a", train_documents="1", pool_k=99, device="cuda")
+    merge_runs([one, two], tmp_path / "out")
+    with pytest.raises(UsageError, match=r"not made alike \(pool_k is 50 or 99\): use the runs .* from .*one, .*two"):
+        from_picks(Request(Suite("s"), tmp_path / "run", picks=tmp_path / "out"))
 
 
 def test_provenance_of_each_is_kept_and_what_agrees_stands_for_all(tmp_path):

@@ -39,6 +39,10 @@ def test_a_file_overrides_defaults_and_takes_its_name_from_the_file(tmp_path):
         ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npol = 'r'", r"unknown key controls\[0\]\.pol: did you mean"),
         ("[pool]\nsource = 'bm52'", r"pool\.source must be one of embedding, random, bm25"),
         ("[[controls]]\nlabel = 'x'\nstrategy = 'knn'\npool = 'far'", "pool of control x must be one of"),
+        (
+            "[[controls]]\nlabel = 'x'\nstrategy = 'knn'\n[[controls]]\nlabel = 'x'\nstrategy = 'random'",
+            "control x is given twice: .* a label of its own",
+        ),
         ("[select]\ngrouping = ['runs', 'both']", r"select\.grouping must be one of runs, global"),
         ("[finetune]\ndropout = true\nseeds = 2", "at least 3 where dropout is on, got 2"),
         ("[finetune]\nseeds = 2", "without dropout makes equal rows"),

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.schedule import make_batches, parts_of
 from ttft_bench.engine.score import training_chunks, training_sequence
-from ttft_bench.errors import DataError
 
 
 class Chunk(NamedTuple):
@@ -82,7 +81,7 @@ class Items:
             try:
                 chunks = training_chunks(self.model, self.texts[document], self.max_tokens)
                 self._counts[document] = len(chunks)
-            except DataError:  # it is its own row's problem, once it is trained on
+            except Exception:  # whatever the tokenizer raises is its own row's problem, once it is trained on
                 self._counts[document] = 1
         return self._counts[document]
 

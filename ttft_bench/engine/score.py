@@ -58,7 +58,11 @@ class Target:
 
 
 def tokenize(model: LanguageModel, text: str) -> tuple[list[int], list[tuple[int, int]] | None]:
-    """Token ids of ``text`` without special tokens, and their character spans if the tokenizer has them."""
+    """Token ids of ``text`` without special tokens, and their character spans if the tokenizer has them.
+
+    Raises:
+        ModelError: the model has no such token; on a GPU reading it would end the process's use of the device.
+    """
     fast = bool(getattr(model.tokenizer, "is_fast", False))
     # `verbose=False`: texts longer than the context are cut here, so the tokenizer need not warn.
     encoded = model.tokenizer(
@@ -69,7 +73,14 @@ def tokenize(model: LanguageModel, text: str) -> tuple[list[int], list[tuple[int
         verbose=False,
     )
     offsets = [(int(a), int(b)) for a, b in encoded["offset_mapping"]] if fast else None
-    return [int(token) for token in encoded["input_ids"]], offsets
+    tokens = [int(token) for token in encoded["input_ids"]]
+    known = model.module.get_input_embeddings().num_embeddings
+    if max(tokens, default=0) >= known:
+        raise ModelError(
+            f"the tokenizer of {model.name} makes token {max(tokens)} of this text, and the model knows 0..{known - 1} "
+            "only: give a model with its own tokenizer, or take such texts out of the corpus"
+        )
+    return tokens, offsets
 
 
 def training_sequence(model: LanguageModel, text: str, max_tokens: int) -> torch.Tensor:

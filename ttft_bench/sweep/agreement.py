@@ -82,14 +82,15 @@ def check_there(
         TtftBenchError: ``error``, naming the flag, what is missing, what there is, and the remedy.
     """
     if wanted - there:
-        shared, asked = shlex.quote(_listed(wanted & there) or _listed(there)), shlex.quote(_listed(wanted))
+        shared, asked = shlex.quote(listed(wanted & there) or listed(there)), shlex.quote(listed(wanted))
         raise error(
-            f"{picks} holds no picks for {flag} {_listed(wanted - there)} (it has {_listed(there)}): give {flag} "
+            f"{picks} holds no picks for {flag} {listed(wanted - there)} (it has {listed(there)}): give {flag} "
             f"{shared}, or make them with `ttft-bench select {flag} {asked}` and its other settings"
         )
 
 
-def _listed(values: set[Any]) -> str:
+def listed(values: set[Any]) -> str:
+    """Values as a flag takes them."""
     return ",".join(map(str, sorted(values)))
 
 
@@ -112,4 +113,4 @@ def _manifests(picks: Path) -> Iterator[dict[str, Any]]:
             yield manifest
 
 
-__all__ = ["VARIANTS", "check_flags", "check_suite", "check_there"]
+__all__ = ["VARIANTS", "check_flags", "check_suite", "check_there", "listed"]

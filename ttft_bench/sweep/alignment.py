@@ -35,8 +35,8 @@ def align_run(
         Number of lines written.
 
     Raises:
-        CorpusError: the folder holds no run, or lacks the texts.
-        UsageError: its rows are of several models.
+        CorpusError: the folder holds no run, or lacks the texts, or the texts are of another corpus.
+        UsageError: its rows are of several models or corpora.
     """
     rows = [row for row in store.load_run(folder).rows if row["status"] == "ok" and row["document_ids"]]
     known = {
@@ -50,6 +50,7 @@ def align_run(
     if not todo:
         return 0
     source = picks or folder
+    _check_corpus(folder, source)
     stored = read_picks(source)
     _check_texts(source, todo, stored)
     sketcher = _open_sketcher(folder, todo, device, weights, reporter)
@@ -97,6 +98,23 @@ def _sketch_texts(sketcher: GradientSketcher, texts: Sequence[str], max_tokens: 
             sequences[index] = training_sequence(sketcher.model, text, max_tokens)
     found = dict(zip(sequences, sketcher.sketch_all(list(sequences.values())), strict=True))
     return [found.get(index) for index in range(len(texts))]
+
+
+def _check_corpus(folder: Path, source: Path) -> None:
+    """Rows and texts must number the same documents; a run that does not say which ones is taken at its word."""
+    made, there = (
+        ((store.read_manifest(path) or {}).get("identity") or {}).get("train_documents") for path in (folder, source)
+    )
+    if isinstance(made, list):
+        raise UsageError(
+            f"{folder} has rows of {len(made)} corpora, which number their documents apart: align the runs one by one, "
+            "and merge them again"
+        )
+    if made and there and made != there:
+        raise CorpusError(
+            f"{source} has the texts of another corpus (training documents {there}) than {folder} was made with "
+            f"({made}): say with --picks which folder has the picks of this run"
+        )
 
 
 def _check_texts(folder: Path, rows: Sequence[Mapping[str, Any]], picks: Picks) -> None:

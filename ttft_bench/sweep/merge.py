@@ -3,6 +3,9 @@
 A cell that several runs hold is kept once. Where one of them succeeded and another did not, the success is kept. Where
 two succeeded and differ, the run that was named first wins, and the conflict is listed: in *bits* (``bpb_after`` or the
 picks differ: one of them cannot be right, or the machine rounds differently) or in *time* (measured twice).
+
+Picks name documents by their place in the corpus. Of runs with different corpora the rows are joined, but neither picks
+nor texts: one number would stand for two documents.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ class Merged:
         repeated: cells that several runs hold with the same result.
         replaced: cells that failed in one run and succeeded in another.
         conflicts: cells whose results differ.
-        warnings: what was dropped while reading.
+        warnings: what was dropped while reading, and what was left out.
     """
 
     path: str
@@ -102,6 +105,7 @@ def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, 
     """
     runs = [store.load_run(path) for path in paths]
     labels = _labels(paths)
+    apart = _apart(labels, runs)
     kept: dict[str, tuple[str, dict[str, Any]]] = {}
     conflicts: list[Conflict] = []
     repeated = replaced = 0
@@ -127,13 +131,14 @@ def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, 
         with store.Journal(output / store.RESULTS) as journal:
             for _, row in kept.values():
                 journal.append(row)
-        for name in store.JOURNALS[1:]:
+        for name in (store.ALIGNMENT,) if apart else store.JOURNALS[1:]:
             _join_journals([run.path / name for run in runs], output / name)
         store.write_manifest(output, {**_manifest(labels, runs, conflicts), **facts})
         if compress:
             store.compress_journals(output)
         merged = store.load_run(output)
         store.write_tables(merged)
+    dropped = (f"{label}: {text}" for label, run in zip(labels, runs, strict=True) for text in run.warnings)
     return Merged(
         path=str(output),
         rows=len(kept),
@@ -141,7 +146,7 @@ def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, 
         repeated=repeated,
         replaced=replaced,
         conflicts=tuple(conflicts),
-        warnings=tuple(f"{label}: {text}" for label, run in zip(labels, runs, strict=True) for text in run.warnings),
+        warnings=(*dropped, *apart),
     )
 
 
@@ -149,6 +154,22 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     """Names of the folders; whole paths where two folders have the same name."""
     names = [path.resolve().name for path in paths]
     return [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
+
+
+def _apart(labels: Sequence[str], runs: Sequence[store.Run]) -> list[str]:
+    """Why picks and documents cannot be joined, in one line; nothing if they can, or if there are none."""
+    identities = [run.manifest.get("identity") or {} for run in runs]
+    corpora = [(identity.get("corpus"), identity.get("train_documents")) for identity in identities]
+    # A list is what an earlier merge made of several.
+    mixed = any(isinstance(value, list) for corpus in corpora for value in corpus)
+    there = any(store.has_journal(run.path / name) for run in runs for name in (store.PICKS, store.DOCUMENTS))
+    if not there or not (mixed or any(corpus != corpora[0] for corpus in corpora)):
+        return []
+    shown = "; ".join(f"{label}: {name} ({train})" for label, (name, train) in zip(labels, corpora, strict=True))
+    return [
+        "picks and documents are left out: the runs are of different corpora, in which one number is two documents "
+        f"({shown}); for `align` and `sweep --picks`, use the runs themselves"
+    ]
 
 
 def _different(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,23 @@ class Variant:
             raise UsageError(f"variant {self.label!r} must be named by letters, digits and ._+-: it names a folder")
         if not any(self.changes.values()):
             raise UsageError(f"variant {self.label} changes nothing: give it a setting such as pool.k = 50")
+
+
+def refuse_twice(what: str, parts: Sequence[ControlSpec | Variant], why: str) -> None:
+    """Refuse two parts with one label.
+
+    Args:
+        what: what they are, for the message.
+        parts: all of them.
+        why: reason and remedy.
+
+    Raises:
+        UsageError: naming the label.
+    """
+    labels = [part.label for part in parts]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{what} {twice} is given twice: {why}")
 
 
 @dataclass(frozen=True)
@@ -101,4 +118,4 @@ class Published:
     figures: tuple[Figure, ...]
 
 
-__all__ = ["QUANTITIES", "ControlSpec", "Figure", "Published", "Variant"]
+__all__ = ["QUANTITIES", "ControlSpec", "Figure", "Published", "Variant", "refuse_twice"]

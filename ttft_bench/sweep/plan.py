@@ -220,17 +220,19 @@ def make_tasks(
             steps = build_schedule(arrange(documents or ()), cell.reuse) if cell.trains else ()
             by_schedule.setdefault((cell.prompt_id, cell.lr, cell.seed, steps), []).append(cell)
     tasks: list[Task] = []
-    points: list[dict[int, tuple[Cell, ...]]] = []
+    # What could carry a schedule, apart for each of these: with all in one list, many prompts take minutes.
+    carriers: dict[tuple[str, float | None, int], list[tuple[Task, dict[int, tuple[Cell, ...]]]]] = {}
     # Longest first, so that whatever could carry a schedule is there before it.
     for (prompt_id, lr, seed, steps), served in sorted(by_schedule.items(), key=lambda item: -len(item[0][3])):
-        for task, checkpoints in zip(tasks, points, strict=True):
-            alike = (task.prompt_id, task.lr, task.seed) == (prompt_id, lr, seed)
-            if alike and task.steps[: len(steps)] == steps:
+        alike = carriers.setdefault((prompt_id, lr, seed), [])
+        for task, checkpoints in alike:
+            if task.steps[: len(steps)] == steps:
                 checkpoints[len(steps)] = checkpoints.get(len(steps), ()) + tuple(served)
                 break
         else:
-            points.append({len(steps): tuple(served)})
-            tasks.append(Task(prompt_id, steps, points[-1], lr, seed))
+            checkpoints = {len(steps): tuple(served)}
+            tasks.append(Task(prompt_id, steps, checkpoints, lr, seed))
+            alike.append((tasks[-1], checkpoints))
     order = {prompt_id: index for index, prompt_id in enumerate(dict.fromkeys(task.prompt_id for task in tasks))}
     tasks.sort(key=lambda task: order[task.prompt_id])
     return [replace(task, checkpoints=dict(sorted(task.checkpoints.items()))) for task in tasks]
@@ -270,7 +272,7 @@ def make_jobs(suite: Suite) -> list[Job]:
     twice = sorted({label for label in labels if labels.count(label) > 1})
     if twice:
         other = next((control for control in suite.controls if control.label == twice[0]), None)
-        if other is None or all(job.control for job in jobs if job.label == twice[0]):
+        if other is None or not any(job.control for job in jobs if job.label == twice[0]):
             raise UsageError(f"strategy {twice[0]} is given twice: name each one once")
         raise UsageError(
             f"strategy {twice[0]} and the control of that name differ (it is {other.strategy} on the pool "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ttft_bench.engine.guards import is_out_of_memory
@@ -78,11 +80,18 @@ def nearest_documents(record: Mapping[str, Any]) -> list[int]:
 
 
 def classify(error: BaseException) -> tuple[str, str]:
-    """Row status and reason of an exception; out of memory is told by type, or by the allocator's words."""
+    """Row status and reason of an exception; out of memory is told by type, or by the allocator's words.
+
+    The reason of an error that nobody raised on purpose ends with its place: a row is all that is kept of it.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     if is_out_of_memory(error):
         return "oom", f"out of memory: {text[:300]}"
-    return "failed", text[:500] if isinstance(error, CellError | DataError) else f"{type(error).__name__}: {text[:500]}"
+    if isinstance(error, CellError | DataError):
+        return "failed", text[:500]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return "failed", f"{type(error).__name__}: {text[:500]}{place}"
 
 
 __all__ = ["cell_row", "classify", "nearest_documents", "reuse_columns"]

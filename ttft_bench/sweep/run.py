@@ -50,7 +50,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     from ttft_bench.corpus.embedders import open_embedder
     from ttft_bench.sweep.prepare import load_suite_corpus, train_hash
 
-    request, target, stored, jobs = _open(request)
+    request, target, stored, jobs = _open(request, reporter)
     suite = request.suite
     store.check_writable(request.folder)
     _, engine_part = _open_engine(request, target, reporter)
@@ -68,7 +68,7 @@ def plan_run(request: Request, reporter: Reporter) -> Plan:
     return Plan(suite, tuple(jobs), tuple(cells), finished_cells(request.folder), len(prompts))
 
 
-def _open(request: Request) -> tuple[Request, torch.device, Stored | None, list[Job]]:
+def _open(request: Request, reporter: Reporter) -> tuple[Request, torch.device, Stored | None, list[Job]]:
     """What a run looks at first: device, stored picks, strategies; the request comes back with all of it settled."""
     from ttft_bench.assets import cache_dir
     from ttft_bench.engine.model import resolve_device
@@ -79,6 +79,8 @@ def _open(request: Request) -> tuple[Request, torch.device, Stored | None, list[
         cache_dir()  # refused before anything is read and embedded for it
         return request, target, None, make_jobs(request.suite)
     stored = from_picks(request)
+    if stored.left_out:
+        reporter.note(f"warning: {stored.left_out}")
     return replace(request, suite=stored.suite), target, stored, stored.jobs
 
 
@@ -140,7 +142,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
     from ttft_bench.sweep.provenance import device_label
 
     fit_threads()
-    request, target, stored, jobs = _open(request)
+    request, target, stored, jobs = _open(request, reporter)
     suite, device = request.suite, device_label(target)
     with store.writing(request.folder):
         source, engine_part = _open_engine(request, target, reporter)

@@ -16,7 +16,7 @@ from ttft_bench.engine.items import Items
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.schedule import parts_of
 from ttft_bench.engine.score import Target, make_target, score
-from ttft_bench.errors import CellError, DataError
+from ttft_bench.errors import UsageError
 from ttft_bench.seeds import derive_seed
 from ttft_bench.sweep.picks import Picks
 from ttft_bench.sweep.plan import Cell, Task
@@ -63,17 +63,17 @@ class Runner:
         parts = [part for task in tasks for step in task.steps for part in parts_of(step.item)]
         for part in dict.fromkeys(parts):
             # A document that cannot be trained on is its own row's problem, not the warm-up's.
-            with contextlib.suppress(DataError):
+            with _left_to_tasks():
                 sequences[part] = self.items.sequence(part)
         step_s = 0.0
         # What fails here fails again in the tasks, where it becomes rows with a reason.
-        with contextlib.suppress(DataError, CellError, RuntimeError, MemoryError):
+        with _left_to_tasks():
             target, _ = self._prepare_prompt(tasks[0].prompt_id)
             cells = (cell for task in tasks for group in task.checkpoints.values() for cell in group)
             self._score_after(next((found for cell in cells if (found := self._context_of(cell))), ()), target)
         if not sequences:
             return 0.0
-        with contextlib.suppress(CellError, RuntimeError, MemoryError):
+        with _left_to_tasks():
             step_s = self.engine.warm_up(list(sequences.values()))
         lengths = [len(sequences[part]) if part in sequences else 0 for part in parts]
         return step_s * sum(lengths) / len(lengths) / max(lengths)
@@ -91,6 +91,9 @@ class Runner:
         """Run one task and write one row per cell; whatever goes wrong becomes rows with a reason.
 
         Finished checkpoints are written also when the run is interrupted after them.
+
+        Raises:
+            UsageError: a setting cannot be; it would fail in every task.
         """
         rows: list[dict[str, Any]] = []
         waiting = [cell for cells in task.checkpoints.values() for cell in cells]
@@ -107,7 +110,9 @@ class Runner:
                     for cell, figures in self._score(cells, target):
                         rows.append(self._measured(cell, adaptation, target, before, figures))
                         waiting.remove(cell)
-        except (CellError, DataError, RuntimeError, MemoryError) as error:
+        except UsageError:
+            raise
+        except Exception as error:  # tokenizer, model and device raise what they like over one text; the others go on
             status, reason = classify(error)
             if status == "oom" and self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -188,6 +193,17 @@ class Runner:
         if self.model.device.type != "cuda":
             return None
         return torch.cuda.max_memory_allocated(self.model.device) / 2**20
+
+
+@contextlib.contextmanager
+def _left_to_tasks() -> Iterator[None]:
+    """Pass over what :meth:`Runner.run` would put into rows."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception:
+        pass
 
 
 __all__ = ["Runner"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttft_bench.corpus.sources import EMBEDDING
 from ttft_bench.errors import CorpusError, PluginError, SpecError, UsageError
 from ttft_bench.prefix import FIRST_HALF
 from ttft_bench.sweep import store
-from ttft_bench.sweep.agreement import check_suite, check_there
+from ttft_bench.sweep.agreement import check_suite, check_there, listed
 from ttft_bench.sweep.plan import Job, build_probed, picked_arms, useful_reuse
 from ttft_bench.sweep.record import SELECTION_KEYS
 from ttft_bench.sweep.request import Request
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stored:
-    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with."""
+    """A folder of stored picks, narrowed to what was asked for; ``suite`` says what they were made with.
+
+    ``left_out`` says in a line what the budgets that were asked for leave nothing of; empty if they do not.
+    """
 
     suite: Suite
     identity: dict[str, Any]
     jobs: list[Job]
     prompts: list[str]
     picks: Picks
+    left_out: str = ""
 
 
 def from_picks(request: Request) -> Stored:
@@ -38,16 +43,18 @@ def from_picks(request: Request) -> Stored:
 
     Raises:
         CorpusError: the folder holds no picks, none for one of these subsets, or lacks a text that one names.
-        UsageError: it lacks a strategy or budget that was asked for, or goes with another suite or protocol.
+        UsageError: it lacks a strategy or budget that was asked for, goes with another suite or protocol, or is a merge
+            of picks that were not made alike.
         SpecError: a strategy does not parse or fit.
     """
     from ttft_bench.registry import parse_specs
     from ttft_bench.sweep.picks import load_picks
 
     assert request.picks is not None
+    manifest = store.read_manifest(request.picks) or {}
+    _refuse_mixture(request.picks, manifest)
     check_suite(request.picks, request.suite.name)
     picks = load_picks(request.picks)
-    manifest = store.read_manifest(request.picks) or {}
     there = sorted({record["strategy"] for record in picks.records.values()})
     wanted = {_label(spec, there) for text in request.suite.select.strategies for spec in parse_specs(text)}
     missing = sorted(wanted - set(there))
@@ -104,7 +111,43 @@ def from_picks(request: Request) -> Stored:
         )
     )
     prompts = wanted_prompts(picks, request)
-    return Stored(made_with, identity, list(found.values()), prompts, picks)
+    left_out = _left_out(request.picks, picks.records.values(), wanted, found, budgets)
+    return Stored(made_with, identity, list(found.values()), prompts, picks, left_out)
+
+
+def _refuse_mixture(picks: Path, manifest: Mapping[str, Any]) -> None:
+    """A merge holds a list where its runs differ: which of the values a pick was made with, nothing says."""
+    identity = manifest.get("identity") or {}
+    mixed = [key for key in SELECTION_KEYS if isinstance(identity.get(key), list)]
+    if mixed:
+        differ = "; ".join(f"{key} is {' or '.join(map(str, identity[key]))}" for key in mixed)
+        runs = ", ".join(str(part.get("path")) for part in manifest.get("merged") or ())
+        raise UsageError(
+            f"{picks} was merged from picks that were not made alike ({differ}): use the runs it was merged from"
+            + (f" ({runs})" if runs else "")
+        )
+
+
+def _left_out(
+    picks: Path, records: Iterable[dict[str, Any]], wanted: Container[str], kept: Container[str], budgets: set[int]
+) -> str:
+    """Name what has picks, but none at these budgets: as a rule controls, which are picked at the largest one only.
+
+    The first of those picks cannot stand in: the time and the qualities that are stored with them are those of all.
+    """
+    there: dict[str, set[int]] = {}
+    for record in records:
+        label, control = record["strategy"], bool(record["control"])
+        if label not in kept and (control or not wanted or label in wanted):
+            there.setdefault(f"control {label}" if control else label, set()).add(record["budget"])
+    if not there:
+        return ""
+    named = "; ".join(f"{name} (picked at N = {listed(found)} only)" for name, found in there.items())
+    asked, more = listed(budgets), listed({*budgets, *(max(found) for found in there.values())})
+    return (
+        f"{picks} has no picks at --budgets {asked} for what is left out here: {named}. Give --budgets {more}, or make "
+        f"picks with `ttft-bench select --budgets {asked}` and its other settings"
+    )
 
 
 def wanted_prompts(picks: Picks, request: Request) -> list[str]:

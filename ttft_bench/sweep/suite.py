@@ -17,7 +17,7 @@ from ttft_bench.engine.choices import ARMS, GROUPINGS, LONG, PRECISION_CHOICES, 
 from ttft_bench.engine.settings import OPTIMIZERS, TRAINABLE, Settings, canonical
 from ttft_bench.errors import SuiteError, UnknownPluginError, UsageError
 from ttft_bench.registry import SUITES, file_of
-from ttft_bench.sweep.parts import ControlSpec, Published, Variant
+from ttft_bench.sweep.parts import ControlSpec, Published, Variant, refuse_twice
 
 #: Steps on one prompt beyond which a budget is a slip of the finger.
 MAX_BUDGET = 10_000
@@ -241,10 +241,8 @@ class Suite:
         _check_seeds(self.finetune)
         if not self.select.timeout_s > 0:
             raise UsageError(f"select.timeout_s must be above 0, got {self.select.timeout_s}")
-        labels = [variant.label for variant in self.variants]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
-        if twice is not None:
-            raise UsageError(f"variant {twice} is given twice: each one has a folder of its own")
+        refuse_twice("control", self.controls, "rows and reports know it by its label, so give each a label of its own")
+        refuse_twice("variant", self.variants, "each one has a folder of its own")
         self.runs()  # a setting of a variant that cannot be is told now
 
     def runs(self) -> tuple[tuple[str, Suite], ...]:

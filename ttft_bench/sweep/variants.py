@@ -70,14 +70,15 @@ def run_all(
             reporter.note(f"variant {label} cannot be run: {error}")
             errors.append(error)
     if merge:
-        merge_variants(request)
+        for warning in merge_variants(request):
+            reporter.note(f"warning: {warning}")
     if errors:
         raise errors[0]
     return Outcome(request.folder, sum(one.ok for one in outcomes), sum(one.failed for one in outcomes))
 
 
-def merge_variants(request: Request) -> None:
-    """Make one run of every variant that has rows, also of those that this request leaves out."""
+def merge_variants(request: Request) -> tuple[str, ...]:
+    """Make one run of every variant that has rows, also of those that this request leaves out; say what is missing."""
     from ttft_bench.sweep.merge import write_merge
 
     folder = request.folder / VARIANTS
@@ -85,8 +86,9 @@ def merge_variants(request: Request) -> None:
     there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     labels = [*wanted, *(label for label in there if label not in wanted)]
     paths = [folder / label for label in labels if store.has_journal(folder / label / store.RESULTS)]
-    if paths:
-        write_merge(paths, request.folder, variants=[path.name for path in paths])
+    if not paths:
+        return ()
+    return write_merge(paths, request.folder, variants=[path.name for path in paths]).warnings
 
 
 def _refuse_other_run(folder: Path) -> None:

@@ -43,29 +43,30 @@ class Worker:
     Args:
         spec: the strategy's spec.
         timeout_s: how long one ``select`` call may take.
-        patience: after so many timeouts in a row every further request is answered without asking.
+        patience: after so many timeouts in a row a request of no fewer picks than any of them had is answered without
+            asking: what is too slow at large budgets only goes on at the small ones.
     """
 
     def __init__(self, spec: str, timeout_s: float, patience: int = 3) -> None:
         self.spec = spec
         self.timeout_s = timeout_s
         self.patience = patience
-        self._timeouts = 0
+        self._timed_out: list[int] = []  # budgets of the timeouts since the last answer
         self._unusable: Answer | None = None
         self._process: Any = None
         self._connection: Connection | None = None
 
     def ask(self, call: Call) -> Answer:
         """Run one selection; never raises for anything the strategy does."""
-        if self._timeouts >= self.patience:
-            return Answer("timeout", f"not tried: {self._timeouts} calls in a row exceeded {self.timeout_s:g} s", {})
+        count = len(self._timed_out)
+        if count >= self.patience and call.budget >= min(self._timed_out):
+            return Answer("timeout", f"not tried: {count} calls in a row exceeded {self.timeout_s:g} s", {})
         if self._unusable is not None:
             return self._unusable
-        if self._process is None:
-            failure = self._start(call)
-            if failure is not None:
-                return failure
-        return self._exchange(call, self.timeout_s)
+        answer = self._try(call)
+        # Counted here, over requests: that a new process comes up well says nothing of `select`.
+        self._timed_out = [*self._timed_out, call.budget] if answer.status == "timeout" else []
+        return answer
 
     def close(self) -> None:
         """End the child process."""
@@ -83,6 +84,12 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _try(self, call: Call) -> Answer:
+        failure = self._start(call) if self._process is None else None
+        if failure is not None:
+            return failure
+        return self._exchange(call, self.timeout_s, f"select() took longer than {self.timeout_s:g} s")
+
     def _start(self, call: Call) -> Answer | None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -90,31 +97,32 @@ class Worker:
         with _one_thread():
             self._process.start()
         theirs.close()
-        built = self._exchange(None, STARTUP_S)
+        built = self._exchange(None, STARTUP_S, f"importing and building the strategy took longer than {STARTUP_S:g} s")
         if built.status != "ok":
             self.close()
             self._unusable = built
             return built
         # The untimed first call: its answer is thrown away, its failure is the request's.
-        warmed = self._exchange(call, self.timeout_s + FIRST_CALL_S)
+        limit = f"{self.timeout_s:g} s, and {FIRST_CALL_S:g} s more for imports,"
+        too_long = f"the first, untimed select() took longer than {limit}"
+        warmed = self._exchange(call, self.timeout_s + FIRST_CALL_S, too_long)
         return warmed if self._process is None else None
 
-    def _exchange(self, message: Any, timeout_s: float) -> Answer:
+    def _exchange(self, message: Any, timeout_s: float, too_long: str) -> Answer:
+        """Send a message, if any, and wait for an answer; ``too_long`` says what did not come in time."""
         assert self._connection is not None
         try:
             if message is not None:
                 self._connection.send(message)
             if not self._connection.poll(timeout_s):
-                self._timeouts += 1
                 self.close()
-                return Answer("timeout", f"select() took longer than {timeout_s:g} s and was stopped", {})
+                return Answer("timeout", f"{too_long} and was stopped", {})
             answer = self._connection.recv()
         except (EOFError, OSError):
             self._process.join(timeout=5)
             code = self._process.exitcode
             self.close()
             return Answer("failed", f"the strategy ended its process (exit code {code})", {})
-        self._timeouts = 0
         assert isinstance(answer, Answer)
         return answer
 
