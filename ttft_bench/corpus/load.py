@@ -13,7 +13,8 @@ from ttft_bench.corpus.pile import is_pile, load_pile
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
 from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
-from ttft_bench.registry.installed import CORPORA, entries, entry
+from ttft_bench.registry import ensure_importable
+from ttft_bench.registry.installed import CORPORA, entries, entry, in_one_line, update_remedy
 from ttft_bench.seeds import derive_seed
 from ttft_bench.specs import nearest
 from ttft_bench.text import printable
@@ -170,6 +171,7 @@ def _read(source: str, note: Note) -> Iterable[Document]:
 
 def _build(name: str, note: Note) -> Iterable[Document]:
     item = entry(name, CORPORA)  # refuses a name that two distributions offer
+    ensure_importable(name, CORPORA)
     try:
         point = metadata.EntryPoint(name, item.value, CORPORA)
         documents = list(point.load()(note))
@@ -180,7 +182,7 @@ def _build(name: str, note: Note) -> Iterable[Document]:
         raise
     except (Exception, SystemExit) as error:
         raise BrokenPluginError(
-            f"corpus {name!r} of {item.source} cannot be built ({error}): update it or tell its author"
+            f"corpus {name!r} of {item.source} cannot be built: {in_one_line(error)}; {update_remedy(item)}"
         ) from error
     return documents
 
