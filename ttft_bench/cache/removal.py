@@ -6,11 +6,11 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttft_bench.cache.inventory import LOCK, Entry, Holding, contents
+from ttft_bench.cache.inventory import LOCK, Entry, Holding, contents, files_under
 from ttft_bench.cache.kinds import KINDS
 from ttft_bench.errors import UsageError
 from ttft_bench.files import storage_errors
@@ -99,7 +99,7 @@ def _remove(root: Path, entry: Entry) -> None:
     aside = Path(tempfile.mkdtemp(prefix=_REMOVING, dir=root))
     try:
         for path in (entry.path, entry.path.with_name(entry.path.name + LOCK)):
-            if path.exists():
+            with suppress(FileNotFoundError):  # no lock, or another process removed it first
                 path.rename(aside / path.name)
     finally:
         shutil.rmtree(aside)  # does not follow links
@@ -111,7 +111,7 @@ def _locks(entry: Entry) -> Iterator[bool]:
     from filelock import FileLock, Timeout
 
     beside = entry.path.with_name(entry.path.name + LOCK)
-    within = [path for path in entry.path.rglob("*") if path.name == "lock" or path.suffix == LOCK]
+    within = [path for path in files_under(entry.path) if path.name == "lock" or path.suffix == LOCK]
     with ExitStack() as held:
         try:
             for path in (beside, *within):

@@ -70,13 +70,13 @@ def check_name(name: str, group: str) -> Names:
         raise UsageError(f"{name!r} cannot be the name of a {kind}: its class would be the word {names.cls} of Python")
     if names.module in _OUR_MODULES:
         raise UsageError(
-            f"{name!r} cannot be the name of a {kind}: its module would be {names.module}, which is a part of ttft-bench "
-            f"and would be replaced; try my-{name.removeprefix('ttft-')}"
+            f"{name!r} cannot be the name of a {kind}: its module would be {names.module}, which is a part of "
+            f"ttft-bench and would be replaced; try my-{name.removeprefix('ttft-')}"
         )
     if group != SUITES and (names.cls in _IMPORTED or hasattr(builtins, names.cls)):  # a suite has no class
         raise UsageError(
-            f"{name!r} cannot be the name of a {kind}: its class would be {names.cls}, which hides what the plug-in needs "
-            f"of that name; try my-{name}"
+            f"{name!r} cannot be the name of a {kind}: its class would be {names.cls}, which hides what the plug-in "
+            f"needs of that name; try my-{name}"
         )
     for item in entries(group):
         if item.name == name:
