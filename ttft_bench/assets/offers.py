@@ -223,7 +223,8 @@ def _ask(items: tuple[Entry, ...]) -> list[_Offer]:
     from ttft_bench.registry.children import ask_each
 
     found = []
-    answers = ask_each("ttft_bench.assets.probe", [asdict(item) for item in items], _IMPORT_S, "import")
+    data = [asdict(item) for item in items]
+    answers = ask_each("ttft_bench.assets.probe", data, _IMPORT_S, "import", lambda _, answer: "cause" in answer)
     for item, answer in zip(items, answers, strict=True):
         told = {"cause": answer, "remedy": update_remedy(item)} if isinstance(answer, str) else answer
         fault = f"{told['cause']}; {told['remedy']}" if "cause" in told else ""
