@@ -25,6 +25,7 @@ from ttft_bench.registry import Row, Spec, build_selector, entries, entry, list_
 from ttft_bench.registry.listing import probe_rows
 from ttft_bench.selector import Selector, make_problem
 from ttft_bench.specs import parse_value
+from ttft_bench.sweep.worker import _reason
 
 PLUGIN_SOURCE = Path(__file__).parents[1] / "plugins" / "farthest"
 
@@ -198,6 +199,8 @@ def test_a_foreign_strategy_is_listed_without_being_imported(site: Path) -> None
         ("S = 3", "", "broken", "not a subclass of ttft_bench.selector.Selector", "tell its author"),
         (SELECTOR.format(body="requires = ('No-Such-Dist>=2',)"), "", "missing-requirement",
          "not installed: No-Such-Dist", "pip install No-Such-Dist"),
+        (SELECTOR.format(body="requires = ('No-Such-Dist')"), "", "missing-requirement",
+         "not installed: No-Such-Dist", "pip install No-Such-Dist"),
         ("from ttft_bench.selector import Selector\nclass S(Selector): pass", "", "broken",
          "does not implement select", "tell its author"),
     ],
@@ -218,6 +221,16 @@ def test_building_a_broken_plug_in_names_it_its_distribution_and_a_remedy(site: 
     _plant(site, f"worse-{len(source)}", "worse", source)
     with pytest.raises(BrokenPluginError, match=rf"'worse' of worse-{len(source)} 1\.0 .*(pip install|tell)"):
         build_selector("worse")
+
+
+def test_a_requirement_that_is_a_string_is_one() -> None:
+    class Needy(Selector):
+        requires = "no-such-dist"  # type: ignore[assignment]
+
+        def select(self, problem: Any, rng: Any) -> Any:
+            return None
+
+    assert _reason(ImportError("no module"), Needy()) == "ImportError: no module; pip install no-such-dist"
 
 
 def test_a_hanging_plug_in_costs_its_own_row_only(site: Path) -> None:
