@@ -16,7 +16,7 @@ from filelock import FileLock
 from documented import assert_documented
 from fake_embedder import HashingEmbedder
 from ttft_bench.cache import KINDS, clear, contents
-from ttft_bench.corpus import load_corpus
+from ttft_bench.corpus import Corpus, Document, load_corpus
 from ttft_bench.corpus.approximate import open_any_index
 from ttft_bench.corpus.leaks import find_leaks
 from ttft_bench.corpus.pools import build_pools
@@ -247,6 +247,28 @@ def test_a_cache_that_cannot_be_read_says_so(cache, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(StorageError, match=r"cannot read .*: Permission denied\. Mend its permissions"):
         contents(cache)
+
+
+def test_parts_of_an_interrupted_search_are_ours_and_left_while_it_goes_on(invoke, tmp_path, monkeypatch):
+    import ttft_bench.corpus.leaks as leaks
+
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(cache))
+    monkeypatch.setattr(leaks, "BLOCK", 2)
+    corpus = Corpus("c", tuple(Document(f"text {number} of some") for number in range(5)), (Document("a prompt"),))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leaks, "_common", stop)
+    with pytest.raises(KeyboardInterrupt):
+        find_leaks(corpus, cache)
+    (holding,) = (found for found in contents(cache) if found.kind.name == "leaks")
+    assert len(holding.entries) == 4 and not holding.foreign, "three parts, and the lock of the whole"
+    (lock,) = cache.rglob("*.lock")
+    with FileLock(lock):
+        assert invoke("cache", "clear", "leaks", "-y").err.count("another process is making it") == 4
+    assert invoke("cache", "clear", "leaks", "-y").code == 0 and not _files(cache)
 
 
 def test_an_entry_that_cannot_be_removed_is_an_error(cache, monkeypatch):

@@ -86,7 +86,12 @@ KINDS = (
         "takes seconds, and hours where there are millions",
         _either(_file(rf"[a-z-]+-{_HASH}\.faiss"), _folder(rf"[a-z]+-{_HASH}", rf".*\.faiss|{_BESIDE}")),
     ),
-    Kind("leaks", "near-duplicates of prompts", "reads every document again", _file(rf"{_HASH}-{_HASH}\.npz")),
+    Kind(
+        "leaks",
+        "near-duplicates of prompts",
+        "reads every document again",
+        _file(rf"{_HASH}-{_HASH}(\.part-[0-9]+)?\.npz"),
+    ),
     Kind("pools", "candidates of prompts", "embeds the prompts again", _folder(_HASH, rf".*\.npz|{_BESIDE}")),
 )
 

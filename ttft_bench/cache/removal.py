@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -18,6 +19,8 @@ from ttft_bench.specs import nearest
 
 #: Where entries go before their files are removed; what a killed run left there goes with the next one.
 _REMOVING = ".removing-"
+#: What an interrupted search left of a file is guarded by the lock of the whole.
+_PART = re.compile(r"\.part-[0-9]+(\.npz)$")
 _REMEDY = "Mend its permissions and try again"
 
 
@@ -110,7 +113,7 @@ def _locks(entry: Entry) -> Iterator[bool]:
     """Hold every lock of an entry; yields False if another process holds one."""
     from filelock import FileLock, Timeout
 
-    beside = entry.path.with_name(entry.path.name + LOCK)
+    beside = entry.path.with_name(_PART.sub(r"\1", entry.path.name) + LOCK)
     within = [path for path in files_under(entry.path) if path.name == "lock" or path.suffix == LOCK]
     with ExitStack() as held:
         try:
