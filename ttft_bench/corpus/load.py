@@ -12,7 +12,7 @@ from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.pile import is_pile, load_pile
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
-from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
+from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError, UsageError
 from ttft_bench.registry import ensure_importable
 from ttft_bench.registry.installed import CORPORA, entries, entry, in_one_line, update_remedy
 from ttft_bench.seeds import derive_seed
@@ -57,9 +57,11 @@ def load_corpus(
         note: receives one line of progress at a time.
 
     Raises:
+        UsageError: ``subsets`` names none.
         CorpusError: the source is missing, malformed, empty, or too small to split; a subset is unknown.
         BrokenPluginError: an installed corpus cannot be imported or built.
     """
+    _refuse_no_subset(subsets)
     if is_pile(source):
         return load_pile(
             source,
@@ -112,9 +114,11 @@ def load_documents(
         note: receives one line of progress at a time.
 
     Raises:
+        UsageError: ``subsets`` names none.
         CorpusError: the source is missing, malformed or empty; a subset is unknown.
         BrokenPluginError: an installed corpus cannot be imported or built.
     """
+    _refuse_no_subset(subsets)
     if is_pile(source):
         return load_pile(
             source,
@@ -143,6 +147,11 @@ def check_text(text: str, what: str) -> None:
         raise CorpusError(
             f"{what} holds a lone surrogate (character {error.start}), which is no text: replace or remove it"
         ) from error
+
+
+def _refuse_no_subset(subsets: Sequence[str] | None) -> None:
+    if subsets is not None and not subsets:
+        raise UsageError("subsets must name a subset: leave them out for all of them")
 
 
 def _documents(source: str, subsets: Sequence[str] | None, note: Note) -> list[Document]:
