@@ -42,12 +42,12 @@ def replacing(path: Path, remedy: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def storage_errors(path: Path, remedy: str) -> Iterator[None]:
-    """Turn the system's errors about ``path`` into a :class:`StorageError` with a remedy."""
+def storage_errors(path: Path, remedy: str, doing: str = "write") -> Iterator[None]:
+    """Turn the system's errors about ``path``, or of ``doing`` something else with it, into a :class:`StorageError`."""
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}. {remedy}") from error
+        raise StorageError(f"cannot {doing} {path}: {error.strerror or error}. {remedy}") from error
 
 
 __all__ = ["replacing", "storage_errors"]

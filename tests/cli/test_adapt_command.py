@@ -135,6 +135,7 @@ def test_what_is_given_is_checked_before_anything_costs_a_second(tmp_path, argv)
         (["a", "--device", "tpu"], 2, "unknown device"),
         (["a", "--model", "no/such/model"], 4, "asset name"),
         (["a", "--subsets", "nothing"], 4, "no subset"),
+        (["a", "--subsets", ","], 2, "subsets must name a subset"),
     ],
 )
 def test_what_cannot_be_ends_with_a_reason_and_the_exit_code(adapt, tmp_path, argv, code, words):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -14,10 +16,11 @@ from filelock import FileLock
 from documented import assert_documented
 from fake_embedder import HashingEmbedder
 from ttft_bench.cache import KINDS, clear, contents
-from ttft_bench.corpus import load_corpus
+from ttft_bench.corpus import Corpus, Document, load_corpus
 from ttft_bench.corpus.approximate import open_any_index
 from ttft_bench.corpus.leaks import find_leaks
 from ttft_bench.corpus.pools import build_pools
+from ttft_bench.errors import StorageError
 
 HASH = "0123456789abcdef"
 
@@ -188,12 +191,91 @@ def test_what_another_process_makes_is_left(invoke, cache):
     assert len(_files(cache)) == 4
 
 
+def test_what_vanishes_while_it_is_looked_at_is_passed_by(cache, monkeypatch):
+    """A writer's temporary file is there when the folder is listed, and under its own name a moment later."""
+    from ttft_bench.cache import inventory
+
+    for name in (f"embeddings/an-embedder-{HASH}/.a.tmp", "leaks/.b.tmp"):
+        (cache / name).write_bytes(b"x")
+    gone = cache / f"pools/{HASH}"
+    real = inventory.files_under
+
+    def listed_then_gone(path):
+        found = list(real(path))
+        for file in found:
+            if file.suffix == ".tmp" or file.parent == gone:
+                file.unlink()
+        if path == gone:
+            gone.rmdir()
+        return found
+
+    monkeypatch.setattr(inventory, "files_under", listed_then_gone)
+    found = {holding.kind.name: holding for holding in contents(cache)}
+    assert found["embeddings"].files == 1 and found["leaks"].files == 1 and found["pools"].files == 0
+    assert [holding.foreign for holding in found.values()] == [()] * len(KINDS)
+
+
+def test_a_cache_beside_a_writer_is_read_and_cleared(cache):
+    from ttft_bench.cache import choose
+    from ttft_bench.files import replacing
+
+    folder, stop = cache / f"embeddings/an-embedder-{HASH}", threading.Event()
+
+    def write():
+        while not stop.is_set():
+            with replacing(folder / f"rows-{HASH}.npz", "x") as handle:
+                handle.write(b"x" * 100)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(60):
+            (holding,) = (found for found in contents(cache) if found.kind.name == "embeddings")
+            assert len(holding.entries) == 1 and not holding.foreign
+    finally:
+        stop.set()
+        writer.join()
+    entries = choose(cache, ["embeddings", "pools"]).entries
+    shutil.rmtree(cache / f"pools/{HASH}")  # as another process that clears would
+    assert [outcome.kept for outcome in clear(cache, entries)] == ["", ""] and not folder.exists()
+
+
+def test_a_cache_that_cannot_be_read_says_so(cache, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StorageError, match=r"cannot read .*: Permission denied\. Mend its permissions"):
+        contents(cache)
+
+
+def test_parts_of_an_interrupted_search_are_ours_and_left_while_it_goes_on(invoke, tmp_path, monkeypatch):
+    import ttft_bench.corpus.leaks as leaks
+
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("TTFT_BENCH_CACHE", str(cache))
+    monkeypatch.setattr(leaks, "BLOCK", 2)
+    corpus = Corpus("c", tuple(Document(f"text {number} of some") for number in range(5)), (Document("a prompt"),))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leaks, "_common", stop)
+    with pytest.raises(KeyboardInterrupt):
+        find_leaks(corpus, cache)
+    (holding,) = (found for found in contents(cache) if found.kind.name == "leaks")
+    assert len(holding.entries) == 4 and not holding.foreign, "three parts, and the lock of the whole"
+    (lock,) = cache.rglob("*.lock")
+    with FileLock(lock):
+        assert invoke("cache", "clear", "leaks", "-y").err.count("another process is making it") == 4
+    assert invoke("cache", "clear", "leaks", "-y").code == 0 and not _files(cache)
+
+
 def test_an_entry_that_cannot_be_removed_is_an_error(cache, monkeypatch):
     def refuse(self: Path, target: Path) -> None:
         raise PermissionError(13, "Permission denied", str(self))
 
     from ttft_bench.cache import choose
-    from ttft_bench.errors import StorageError
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(StorageError, match="Permission denied"):

@@ -17,6 +17,7 @@ from documented import assert_documented
 from ttft_bench.cli import app, console, everywhere
 from ttft_bench.cli.console import Level, note, print_json, progress_bar, set_level, tell
 from ttft_bench.cli.tables import show_table
+from ttft_bench.errors import CorpusError
 
 MAIN = [sys.executable, "-m", "ttft_bench"]
 
@@ -90,6 +91,14 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_kept(ends, tmp_pat
     assert str(kept) in said and "Traceback" in kept.read_text() and "two\nlines" in kept.read_text()
     code, said = ends(lambda: _raise(ValueError("seen")), Level.VERBOSE)
     assert code == 70 and "Traceback" in said and len(list(tmp_path.glob("ttft-bench-*.txt"))) == 1
+
+
+def test_a_traceback_steers_no_terminal(ends):
+    code, said = ends(lambda: _raise(CorpusError("evil\x1b[31m.jsonl\r\nsecond\u202e line")), Level.VERBOSE)
+    lines = said.splitlines()
+    assert code == 4 and not {"\x1b", "\r", "\u202e"} & set(said)
+    assert lines[0] == "Traceback (most recent call last):" and lines[1].startswith('  File "')
+    assert "evil\\x1b[31m.jsonl " in said and "second\\u202e line" in lines
 
 
 def test_a_library_that_cannot_be_imported_leads_to_the_doctor(ends):

@@ -8,19 +8,21 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import zipfile
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from documented import assert_documented
+from planted import plant
 from ttft_bench import assets
 from ttft_bench.assets import offers, store
 from ttft_bench.assets import pip as pip_module
 from ttft_bench.cache import contents
+from ttft_bench.cli import complete
 from ttft_bench.cli.assets import app as assets_app
 from ttft_bench.corpus.sentence import load_embedder
 from ttft_bench.errors import AssetError, DuplicateNameError, StorageError, UsageError
@@ -237,39 +239,86 @@ def test_pip_out_of_space_is_a_storage_error(index: Path, monkeypatch: pytest.Mo
         assets.fetch("toy")
 
 
-class _Point:
-    name, value = "p", "p:ASSETS"
+@pytest.fixture
+def provide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Install a distribution that offers what its module calls ``ASSETS``; ``make(name)`` makes an asset there."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    facts = ("other", "1", "0" * 64, "embedder", "MIT", "another", ("*",))
+    begin = f"from ttft_bench.assets import Asset\nmake = lambda name: Asset(name, *{facts!r})\n"
 
-    def __init__(self, offered: object, distribution: str = "") -> None:
-        self.offered = offered
-        self.dist = SimpleNamespace(name=distribution, version="1") if distribution else None
+    def write(distribution: str, source: str) -> None:
+        offers._ask.cache_clear()
+        plant(site, distribution, begin + source, f"[ttft_bench.assets]\np = {distribution.replace('-', '_')}:ASSETS\n")
 
-    def load(self) -> object:
-        if isinstance(self.offered, Exception):
-            raise self.offered
-        return self.offered
+    yield write
+    offers._ask.cache_clear()
 
 
-def test_entry_points_add_assets_and_a_broken_one_hides_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = assets.Asset("other", "other", "1", "0" * 64, "source", "MIT", "another", ("*",))
-    points = [_Point([other]), _Point(ImportError("no module named x")), _Point(["text"])]
-    monkeypatch.setattr(offers.metadata, "entry_points", lambda group: points)
-    assert list(assets.catalogue())[-1] == "other"
+def test_entry_points_add_assets_and_a_broken_one_hides_none(provide: Callable[[str, str], None]) -> None:
+    provide("a-good-one", "ASSETS = {'x': make('other')}")
+    provide("b-import", "raise ImportError('no luck\x1b[31m')")
+    provide("c-text", "ASSETS = ['text']")
+    provide("d-silent", "assert False")
+    provide("e-ends", "import os; os._exit(0)")
+    provide("f-unwritable", "from dataclasses import replace; ASSETS = [replace(make('f'), about=b'bytes')]")
+    assert list(assets.catalogue())[-1] == "other" and assets.find("other").provider == "a-good-one"
+    assert assets.find("other").members == ("*",) and assets.find("other").pip_args == assets.ONE_WHEEL_EVERYWHERE
+    assert "smollm2-135m-instruct" in assets.catalogue() and "networkx-source" in assets.catalogue()
+    assert "a_good_one" not in sys.modules, "it is data that comes here, not code"
     broken = assets.broken_providers()
-    assert len(broken) == 2
-    assert "no module named x" in broken[0]
+    begins = ("ImportError: no luck", "TypeError: expected Asset objects, found str", "AssertionError; update it")
+    begins += ("its import ended the process (exit code 0); update it", "TypeError: Object of type bytes")
+    assert len(broken) == len(begins)
+    for line, name, begin in zip(
+        broken, ("b-import", "c-text", "d-silent", "e-ends", "f-unwritable"), begins, strict=True
+    ):
+        assert line.startswith(f"assets 'p' of {name} 1 cannot be loaded: {begin}"), line
+        assert line.endswith(f"update it (pip install --upgrade {name}) or tell its author")
+
+
+def test_a_provider_that_hangs_is_waited_for_once(
+    provide: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offers, "_IMPORT_S", 2.0)
+    provide("slow", "import time; time.sleep(600)")
+    start = time.monotonic()
+    for _ in range(3):
+        assert assets.is_asset("smollm2-135m-instruct")
+    assert "took longer than 2 s" in assets.broken_providers()[0] and time.monotonic() - start < 6
+
+
+def test_without_strangers_no_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a child was started")
+
+    offers._ask.cache_clear()
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    assert assets.is_asset("smollm2-135m-instruct") and assets.is_asset("networkx-source")
+
+
+def test_shells_are_offered_our_own_assets(provide: Callable[[str, str], None]) -> None:
+    provide("hangs-a-shell", "import os; os._exit(0)")
+    assert [name for name, _ in complete.asset("netw")] == ["networkx-source"]
+    assert [name for name, _ in complete.model("smol")] == ["smollm2-135m-instruct"]
+    assert offers._ask.cache_info().currsize == 0
 
 
 def test_a_name_that_two_distributions_offer_stops_those_who_need_it_and_nobody_else(
-    index: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    index: Path, provide: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from ttft_bench.corpus.embedder_list import list_embedders
     from ttft_bench.doctor import storage
 
-    other = assets.Asset("other", "other", "1", "0" * 64, "embedder", "MIT", "another", ("*",))
-    points = [_Point([other], "one"), _Point([other], "two"), _Point([replace(other, name="toy")], "three")]
-    points += [_Point([replace(other, name="again")] * 2, "four"), _Point([replace(other, name="fine")], "two")]
-    monkeypatch.setattr(offers.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr(offers, "_own", lambda item: ((), ""))
+    for distribution, names in (
+        ("one", ["other"]),
+        ("two", ["other", "fine"]),
+        ("three", ["toy"]),
+        ("four", ["again"] * 2),
+    ):
+        provide(distribution, f"ASSETS = [make(name) for name in {names}]")
     assert list(assets.catalogue()) == ["fine"] and assets.check("fine").state == "missing"
     told = {name: twice.message for name, twice in assets.doubled().items()}
     assert told["other"].startswith("asset 'other' is offered by one 1 and two 1; uninstall one: pip uninstall one or")

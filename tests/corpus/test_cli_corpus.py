@@ -10,6 +10,7 @@ from documented import assert_documented
 from fake_embedder import HashingEmbedder
 from ttft_bench.cli.corpus import app
 from ttft_bench.corpus import embedders
+from ttft_bench.errors import UsageError
 
 HOSTILE = "evil\x1b[2J\x1b]0;owned\x07 \x9b31m \x7f \u202e [bold red]markup[/]"
 
@@ -40,6 +41,14 @@ def _run(*arguments: str) -> str:
     steering = {"\x1b", "\x07", "\x9b", "\x7f", "\u202e"}
     assert not steering & set(result.output), "escape sequences reached the terminal"
     return str(result.stdout)
+
+
+@pytest.mark.parametrize("names", [",", "", " , "])
+@pytest.mark.parametrize("command", ["build", "info", "leaks", "search"])
+def test_subsets_that_name_none_are_refused(source: str, command: str, names: str) -> None:
+    words = ["oak", "--corpus", source] if command == "search" else [source]
+    result = CliRunner().invoke(app, [command, *words, "--subsets", names])
+    assert isinstance(result.exception, UsageError) and "subsets must name a subset" in str(result.exception)
 
 
 def test_build_twice(source: str) -> None:

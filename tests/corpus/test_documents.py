@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from planted import plant
 from ttft_bench.corpus import Corpus, Document, load, load_corpus
 from ttft_bench.corpus.passages import paragraphs, passages
 from ttft_bench.errors import BrokenPluginError, CorpusError
@@ -172,3 +174,24 @@ def test_a_corpus_that_cannot_be_built_is_a_broken_plugin(monkeypatch: pytest.Mo
     monkeypatch.setattr(load.metadata.EntryPoint, "load", load_builder)
     with pytest.raises(BrokenPluginError, match="it yielded str where Document was due"):
         load_corpus("minipile")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("import os; os._exit(0)", "its import ended the process (exit code 0)"),
+        ("def build(note): raise KeyError('x')", "cannot be built: KeyError: 'x'"),
+        ("def build(note): assert False", "cannot be built: AssertionError"),
+    ],
+)
+def test_a_corpus_of_a_stranger_that_fails_ends_with_who_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, told: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "bad_corpus", raising=False)
+    plant(tmp_path, "bad-corpus", source, "[ttft_bench.corpora]\nbad = bad_corpus:build\n")
+    with pytest.raises(BrokenPluginError) as caught:
+        load_corpus("bad")
+    assert f"corpus 'bad' of bad-corpus 1 {'cannot be used: ' if 'exit' in told else ''}{told}; update it" in str(
+        caught.value
+    )

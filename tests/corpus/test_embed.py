@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fake_embedder import HashingEmbedder, embed_and_count
-from ttft_bench.corpus import embed, sentence
+from ttft_bench.corpus import embed, rowfiles, sentence
+from ttft_bench.corpus.cachefiles import digest
 from ttft_bench.corpus.embed import count_cached, embed_texts, load_embedder
 from ttft_bench.errors import EmbeddingError, ModelError, StorageError
 
@@ -111,6 +112,43 @@ def test_damaged_files_are_made_again(tmp_path: Path, pattern: str, damage: str)
     second = embed_texts(TEXTS, again, tmp_path)
     np.testing.assert_allclose(first, second, atol=1e-7)
     assert bool(again.embedded) == pattern.startswith("rows")
+
+
+def test_rows_that_vanish_or_come_from_elsewhere_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*texts: str) -> list[str]:
+        embedder = HashingEmbedder()
+        rows = embed_texts(texts, embedder, tmp_path, in_order=False)
+        np.testing.assert_allclose(rows, HashingEmbedder().embed(texts), atol=1e-6)
+        return embedder.embedded
+
+    assert asked("a", "b") == ["a", "b"] and asked("b") == []
+    (first,) = tmp_path.rglob("rows-*.npz")
+    assert asked("c") == ["c"]
+    first.unlink()  # as `cache clear` would
+    assert asked("a", "c") == ["a"]
+    rowfiles.RowFiles(first.parent).keep([digest("d")], HashingEmbedder().embed(["d"]))  # as another process would
+    assert asked("d", "b") == ["b"]
+    assert not list(tmp_path.rglob("matrix-*.npy")) and count_cached(["a", "b", "c", "d", "e"], tmp_path) == {
+        "hashing-0001": 4
+    }
+
+
+def test_small_files_of_rows_are_put_together_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rowfiles, "MOST_SMALL", 3)
+    monkeypatch.setattr(rowfiles, "SMALL_ROWS", 3)
+    files, other = rowfiles.RowFiles(tmp_path), rowfiles.RowFiles(tmp_path)
+    rows = np.eye(7, dtype=np.float32)
+    for number in range(7):
+        assert set(other.keys()) == {str(key) for key in range(number)}
+        files.keep([str(number)], rows[number : number + 1])
+    assert len(list(tmp_path.glob("rows-*.npz"))) == 3
+    for index in (files, other):
+        found = index.find([str(number) for number in range(9)])
+        assert sorted(found) == [str(number) for number in range(7)]
+        assert all(np.array_equal(found[str(number)], rows[number]) for number in range(7))
+    damaged = max(tmp_path.glob("rows-*.npz"), key=lambda path: path.stat().st_size)
+    damaged.write_bytes(damaged.read_bytes()[:-200])
+    assert len(files.find([str(number) for number in range(7)])) == 4 and not damaged.exists()
 
 
 def test_unwritable_cache(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from fake_embedder import HashingEmbedder
 from notes import PROMPT, notes
+from ttft_bench.corpus import rowfiles
 from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.embedders import Shuffled
 from ttft_bench.corpus.index import open_index
@@ -57,6 +58,22 @@ def test_what_is_added_is_embedded_alone_and_once(tmp_path):
     again = HashingEmbedder()
     Library([*documents(10), Document("fresh words")], again, cache=tmp_path)
     assert "fresh words" not in again.embedded and not set(notes(10)) & set(again.embedded)
+
+
+def test_adding_one_by_one_reads_and_leaves_few_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(rowfiles, "MOST_SMALL", 8)
+    library = Library(documents(10), HashingEmbedder(), cache=tmp_path)
+    read = []
+    real = rowfiles.load_arrays
+    monkeypatch.setattr(rowfiles, "load_arrays", lambda path, only=None: read.append(path) or real(path, only))
+    for number in range(40):
+        library.add([Document(f"note {number}")])
+    files = [path.name for path in tmp_path.rglob("*.np?")]
+    assert len(files) <= 9 and sum(name.startswith("matrix-") for name in files) == 1
+    assert len(read) < 2 * 40, "each file is read when it is put together with others, and by no other addition"
+    again = HashingEmbedder()
+    Library([Document(f"note {number}") for number in range(40)] + documents(10), again, cache=tmp_path)
+    assert again.embedded == ["warm up"]
 
 
 def test_a_document_that_cannot_be_embedded_adds_nothing():

@@ -19,7 +19,7 @@ from ttft_bench.corpus.documents import Corpus, normalised
 from ttft_bench.corpus.leaks import find_leaks
 from ttft_bench.corpus.load import load_corpus
 from ttft_bench.corpus.pools import build_pools
-from ttft_bench.corpus.stored import StoredDocuments
+from ttft_bench.corpus.stored import StoredDocuments, read_documents
 from ttft_bench.corpus.vectors import embed_training
 from ttft_bench.errors import CorpusError
 
@@ -121,6 +121,17 @@ def test_a_damaged_file_is_made_again(shards: str, tmp_path: Path) -> None:
     (file,) = (tmp_path / "cache" / "corpora").rglob("train-000001.arrow")
     file.write_bytes(file.read_bytes()[:100])
     assert texts(load_corpus(shards))[0] == train
+
+
+def test_one_flipped_bit_of_a_stored_text_is_noticed(shards: str, tmp_path: Path) -> None:
+    train, prompts = texts(load_corpus(shards))
+    for name, text in (("train-000001", train[60]), ("prompts", prompts[0])):
+        (file,) = (tmp_path / "cache" / "corpora").rglob(f"{name}.arrow")
+        data = bytearray(file.read_bytes())
+        data[data.index(text.encode())] ^= 1
+        file.write_bytes(data)
+        assert read_documents(file) is None and not file.exists()
+        assert texts(load_corpus(shards)) == (train, prompts)
 
 
 def test_embedding_goes_on_block_by_block(shards: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import tomllib
+from importlib.resources import files
 
 import pytest
 
@@ -49,6 +51,32 @@ def test_names_that_cannot_be(name, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["bench", "ttft-bench", "strategies", "suites"])
+def test_nothing_is_written_that_would_replace_a_part_of_ttft_bench(kind, name, tmp_path):
+    with pytest.raises(UsageError, match=f"a part of ttft-bench.*try my-{name.removeprefix('ttft-')}$"):
+        write_distribution(kind, name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["strategy", "embedder"])
+@pytest.mark.parametrize("name", ["path", "problem", "selection", "selector", "value-error"])
+def test_no_class_hides_what_its_own_body_needs(kind, name, tmp_path):
+    with pytest.raises(UsageError, match=f"hides what the plug-in needs of that name; try my-{name}"):
+        write_distribution(kind, name, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_every_name_that_a_template_imports_is_refused():
+    for kind, group in KINDS.items():
+        source = (files("ttft_bench.scaffold") / "templates" / kind / "module.py.j2").read_text()
+        tree = ast.parse(source.replace("{{ names.cls }}", "X"))
+        imported = [alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+        for name in imported if kind != "suite" else ():
+            with pytest.raises(UsageError, match=f"its class would be {name}"):
+                check_name(name.lower(), group)
+
+
 def test_names_are_taken_within_their_kind_only(tmp_path):
     assert write_distribution("suite", "knn", tmp_path).is_dir()
     with pytest.raises(UsageError, match="suite 'quick' is there already"):
@@ -60,13 +88,13 @@ def test_names_are_taken_within_their_kind_only(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_file_is_whole(kind, tmp_path):
     folder = write_distribution(kind, "my-idea", tmp_path / "made" / "here")
-    files = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
-    assert set(files) == {place.format(module="ttft_my_idea", name="my-idea") for place in LAYOUT[kind].values()}
-    assert {".gitignore", ".github/workflows/ci.yml", "README.md", "pyproject.toml"} < set(files)
-    assert not any(mark in text for text in files.values() for mark in ("{{", "}}"))
-    project = tomllib.loads(files["pyproject.toml"])["project"]
+    texts = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    assert set(texts) == {place.format(module="ttft_my_idea", name="my-idea") for place in LAYOUT[kind].values()}
+    assert {".gitignore", ".github/workflows/ci.yml", "README.md", "pyproject.toml"} < set(texts)
+    assert not any(mark in text for text in texts.values() for mark in ("{{", "}}"))
+    project = tomllib.loads(texts["pyproject.toml"])["project"]
     assert project["entry-points"][KINDS[kind]].keys() == {"my-idea"}
-    for name, text in files.items():
+    for name, text in texts.items():
         if name.endswith(".py"):
             compile(text, name, "exec")
 

@@ -21,9 +21,11 @@ from ttft_bench.errors import (
     SpecError,
     UnknownPluginError,
 )
-from ttft_bench.registry import Row, Spec, build_selector, entry, list_selectors, parse_specs
+from ttft_bench.registry import Row, Spec, build_selector, entries, entry, list_selectors, parse_specs
+from ttft_bench.registry.listing import probe_rows
 from ttft_bench.selector import Selector, make_problem
 from ttft_bench.specs import parse_value
+from ttft_bench.sweep.worker import _reason
 
 PLUGIN_SOURCE = Path(__file__).parents[1] / "plugins" / "farthest"
 
@@ -197,6 +199,8 @@ def test_a_foreign_strategy_is_listed_without_being_imported(site: Path) -> None
         ("S = 3", "", "broken", "not a subclass of ttft_bench.selector.Selector", "tell its author"),
         (SELECTOR.format(body="requires = ('No-Such-Dist>=2',)"), "", "missing-requirement",
          "not installed: No-Such-Dist", "pip install No-Such-Dist"),
+        (SELECTOR.format(body="requires = ('No-Such-Dist')"), "", "missing-requirement",
+         "not installed: No-Such-Dist", "pip install No-Such-Dist"),
         ("from ttft_bench.selector import Selector\nclass S(Selector): pass", "", "broken",
          "does not implement select", "tell its author"),
     ],
@@ -219,6 +223,16 @@ def test_building_a_broken_plug_in_names_it_its_distribution_and_a_remedy(site: 
         build_selector("worse")
 
 
+def test_a_requirement_that_is_a_string_is_one() -> None:
+    class Needy(Selector):
+        requires = "no-such-dist"  # type: ignore[assignment]
+
+        def select(self, problem: Any, rng: Any) -> Any:
+            return None
+
+    assert _reason(ImportError("no module"), Needy()) == "ImportError: no module; pip install no-such-dist"
+
+
 def test_a_hanging_plug_in_costs_its_own_row_only(site: Path) -> None:
     _plant(site, "slow-plugin", "hang", "import time; time.sleep(600)")
     start = time.monotonic()
@@ -227,6 +241,37 @@ def test_a_hanging_plug_in_costs_its_own_row_only(site: Path) -> None:
     assert rows["hang"].status == "broken"
     assert "longer than 4 s" in rows["hang"].cause
     assert {row.status for row in rows.values() if row.built_in and not row.requires} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "innocent"),
+    [
+        (
+            "import warnings; warnings.simplefilter('error')",
+            "import warnings; warnings.warn('old', DeprecationWarning)",
+        ),
+        ("import threading, os; threading.Timer(0.05, os._exit, (9,)).start()", "import time; time.sleep(0.5)"),
+        ("import sys; sys.modules['wave'] = None", "import wave"),
+    ],
+)
+def test_one_plug_in_makes_no_other_look_broken(site: Path, bad: str, innocent: str) -> None:
+    sound = textwrap.dedent(SELECTOR.format(body=""))
+    _plant(site, "a-bad", "a-bad", f"{bad}\n{sound}")
+    _plant(site, "b-innocent", "b-innocent", f"{innocent}\n{sound}")
+    _plant(site, "c-broken", "c-broken", f"{innocent}\n1 / 0")
+    rows = probe_rows([item for item in entries() if not item.built_in], 20.0)
+    assert [(row.name, row.status) for row in rows] == [("a-bad", "ok"), ("b-innocent", "ok"), ("c-broken", "broken")]
+    assert rows[2].cause == "ZeroDivisionError: division by zero"
+
+
+def test_our_own_are_asked_before_any_stranger_and_never_twice(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _plant(site, "a-first", "a-first", "import os; os._exit(7)")
+    children = []
+    real = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **options: children.append(1) or real(*words, **options))
+    rows = {row.name: row for row in list_selectors()}
+    assert rows["a-first"].cause == "its import ended the process (exit code 7)" and len(children) == 2
+    assert list(rows) == sorted(rows)
 
 
 def test_what_a_plug_in_prints_does_not_disturb_the_listing(site: Path) -> None:

@@ -1,4 +1,8 @@
-"""What can be fetched: the built-in assets and those offered through ``ttft_bench.assets`` entry points."""
+"""What can be fetched: the built-in assets and those offered through ``ttft_bench.assets`` entry points.
+
+Every command that names a model asks here, so a stranger's provider is imported in a child process only, once for each
+process of ours: one that hangs, crashes or exits costs its own assets and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,18 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
 from ttft_bench import __version__
 from ttft_bench.errors import DuplicateNameError, UsageError
 from ttft_bench.registry.installed import ASSETS as GROUP
-from ttft_bench.registry.installed import Entry, duplicate_message, update_remedy
+from ttft_bench.registry.installed import Entry, duplicate_message, entries, import_failure, update_remedy
+
+#: Seconds that a stranger's provider may take to be imported.
+_IMPORT_S = 20.0
 
 #: Tags that make pip pick one and the same wheel on every machine; it is read, never installed.
 ONE_WHEEL_EVERYWHERE = (
@@ -104,6 +112,10 @@ BUILT_IN = (
 )
 
 
+#: What is behind an entry point, or why there is nothing and what to do.
+_Offer = tuple[tuple[Asset, ...], str]
+
+
 @dataclass(frozen=True)
 class Doubled:
     """A name under which more than one asset is offered: none of them is taken.
@@ -126,13 +138,18 @@ def catalogue() -> dict[str, Asset]:
     return _load()[0]
 
 
+def built_in() -> list[Asset]:
+    """The assets of ttft-bench itself, without asking what others offer."""
+    return [*BUILT_IN, *(asset for item in entries(GROUP) if item.built_in for asset in _own(item)[0])]
+
+
 def doubled() -> dict[str, Doubled]:
     """The names that more than one distribution offers; whoever asks :func:`find` for one gets an error."""
     return _load()[1]
 
 
 def broken_providers() -> list[str]:
-    """One line for each entry point that could not be loaded: who offers it, and why it failed."""
+    """One line for each entry point that could not be loaded: who offers it, why it failed; and what to do."""
     return _load()[2]
 
 
@@ -170,22 +187,17 @@ def _load() -> tuple[dict[str, Asset], dict[str, Doubled], list[str]]:
     """Assets under names of their own, names that are offered twice, and what is told of broken entry points."""
     claims: dict[str, list[tuple[Asset, Entry]]] = {}
     broken = []
-
-    def claim(asset: Asset, value: str, provider: str, version: str) -> None:
-        item = Entry(asset.name, GROUP, value, provider, version)
-        claims.setdefault(asset.name, []).append((replace(asset, provider=provider), item))
-
-    for asset in BUILT_IN:
-        claim(asset, "", "ttft-bench", __version__)
-    for point in sorted(metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        provider, version = (point.dist.name, point.dist.version) if point.dist else ("an unknown distribution", "0")
-        try:
-            offered = _assets_of(point.load())
-        except (Exception, SystemExit) as error:
-            broken.append(f"assets {point.name!r} of {provider} cannot be loaded ({error})")
-            continue
+    installed = entries(GROUP)
+    strangers = tuple(item for item in installed if not item.built_in)
+    asked = dict(zip(strangers, _ask(strangers), strict=True))
+    offers: list[tuple[Entry, _Offer]] = [(Entry("", GROUP, "", "ttft-bench", __version__), (BUILT_IN, ""))]
+    offers += [(item, asked[item] if item in asked else _own(item)) for item in installed]
+    for item, (offered, fault) in offers:
+        if fault:
+            broken.append(f"assets {item.name!r} of {item.source} cannot be loaded: {fault}")
         for asset in offered:
-            claim(asset, point.value, provider, version)
+            claim = replace(asset, provider=item.distribution), replace(item, name=asset.name)
+            claims.setdefault(asset.name, []).append(claim)
     found = {name: items[0][0] for name, items in claims.items() if len(items) == 1}
     twice = {
         name: Doubled(tuple(asset for asset, _ in items), _message([item for _, item in items]))
@@ -195,6 +207,37 @@ def _load() -> tuple[dict[str, Asset], dict[str, Doubled], list[str]]:
     return found, twice, broken
 
 
+def _own(item: Entry) -> _Offer:
+    """The assets behind an entry point of ttft-bench itself, which needs no child; or what is wrong."""
+    try:
+        return tuple(assets_of(metadata.EntryPoint(item.name, item.value, GROUP).load())), ""
+    except Exception as error:
+        return (), "; ".join(import_failure(error, item))
+
+
+@cache
+def _ask(items: tuple[Entry, ...]) -> list[_Offer]:
+    """The assets behind each entry point of a stranger as a child process tells them, or what is wrong."""
+    if not items:
+        return []
+    from ttft_bench.registry.children import ask_each
+
+    found = []
+    data = [asdict(item) for item in items]
+    answers = ask_each("ttft_bench.assets.probe", data, _IMPORT_S, "import", lambda _, answer: "cause" in answer)
+    for item, answer in zip(items, answers, strict=True):
+        told = {"cause": answer, "remedy": update_remedy(item)} if isinstance(answer, str) else answer
+        fault = f"{told['cause']}; {told['remedy']}" if "cause" in told else ""
+        found.append((tuple(map(_rebuilt, told.get("assets", ()))), fault))
+    return found
+
+
+def _rebuilt(told: dict[str, Any]) -> Asset:
+    """An asset from plain data, in which tuples are lists."""
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    return Asset(**values)
+
+
 def _message(items: list[Entry]) -> str:
     """As the registry words it; where one distribution offers a name twice, uninstalling another is no way out."""
     if len({item.distribution for item in items}) == 1:
@@ -202,7 +245,12 @@ def _message(items: list[Entry]) -> str:
     return duplicate_message(items)
 
 
-def _assets_of(offered: Iterable[Asset] | Mapping[str, Asset]) -> list[Asset]:
+def assets_of(offered: Iterable[Asset] | Mapping[str, Asset]) -> list[Asset]:
+    """What an entry point names, as a list.
+
+    Raises:
+        TypeError: something in it is no asset.
+    """
     assets = list(offered.values() if isinstance(offered, Mapping) else offered)
     for asset in assets:
         if not isinstance(asset, Asset):
@@ -215,7 +263,9 @@ __all__ = [
     "OWN_PLATFORM",
     "Asset",
     "Doubled",
+    "assets_of",
     "broken_providers",
+    "built_in",
     "catalogue",
     "doubled",
     "find",

@@ -1,4 +1,7 @@
-"""What the cache holds, measured without following a link."""
+"""What the cache holds, measured without following a link, and beside processes that write there.
+
+What vanishes while it is looked at, such as a writer's temporary file, is passed by: it is not there.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ttft_bench.cache.kinds import KINDS, Kind
+from ttft_bench.cache.kinds import KINDS, Kind, names_in
 from ttft_bench.files import storage_errors
 
 LOCK = ".lock"
@@ -72,7 +75,7 @@ def contents(root: Path) -> list[Holding]:
     Raises:
         StorageError: a folder cannot be read.
     """
-    with storage_errors(root, "Mend its permissions, or set TTFT_BENCH_CACHE to another folder"):
+    with storage_errors(root, "Mend its permissions, or set TTFT_BENCH_CACHE to another folder", "read"):
         return [_holding(kind, root / kind.name) for kind in KINDS]
 
 
@@ -81,10 +84,10 @@ def _holding(kind: Kind, folder: Path) -> Holding:
         return Holding(kind, folder, link=True)
     if not folder.is_dir():
         return Holding(kind, folder)
-    names = {item.name for item in folder.iterdir()}
+    names = names_in(folder)
     # A lock is part of what it guards; one that guards nothing is what is left of it.
     bases = sorted({name.removesuffix(LOCK) if name != LOCK else name for name in names})
-    found = [_entry(kind, folder / name) for name in bases]
+    found = [entry for name in bases if (entry := _entry(kind, folder / name)) is not None]
     return Holding(
         kind,
         folder,
@@ -93,12 +96,17 @@ def _holding(kind: Kind, folder: Path) -> Holding:
     )
 
 
-def _entry(kind: Kind, path: Path) -> Entry:
+def _entry(kind: Kind, path: Path) -> Entry | None:
+    """One thing and the lock beside it; None if it is gone by now."""
     files, size, newest = 0, 0, 0.0
-    for file in (*_files(path), *_files(path.with_name(path.name + LOCK))):
-        facts = file.lstat()
+    for file in (*files_under(path), *files_under(path.with_name(path.name + LOCK))):
+        try:
+            facts = file.lstat()
+        except FileNotFoundError:
+            continue
         files, size, newest = files + 1, size + facts.st_size, max(newest, facts.st_mtime)
-    return Entry(kind.name, path, files, size, newest, _is_ours(kind, path, newest))
+    ours = _is_ours(kind, path, newest)
+    return Entry(kind.name, path, files, size, newest, ours) if ours or os.path.lexists(path) else None
 
 
 def _is_ours(kind: Kind, path: Path, newest: float) -> bool:
@@ -111,8 +119,8 @@ def _is_ours(kind: Kind, path: Path, newest: float) -> bool:
     return kind.ours(path)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """The files under a path, or the path itself; links are files here."""
+def files_under(path: Path) -> Iterator[Path]:
+    """The files under a path, or the path itself; links are files here. Folders that vanish hold none."""
     if path.is_symlink() or path.is_file():
         yield path
     elif path.is_dir():
@@ -121,4 +129,4 @@ def _files(path: Path) -> Iterator[Path]:
             yield from (Path(folder, name) for name in (*names, *links))
 
 
-__all__ = ["LOCK", "Entry", "Holding", "contents"]
+__all__ = ["LOCK", "Entry", "Holding", "contents", "files_under"]

@@ -25,6 +25,14 @@ class Kind:
     ours: Callable[[Path], bool]
 
 
+def names_in(folder: Path) -> set[str]:
+    """Names of what a folder holds; none if it is gone by now."""
+    try:
+        return {item.name for item in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
 def _file(pattern: str) -> Callable[[Path], bool]:
     """A file of such a name."""
     compiled = re.compile(pattern)
@@ -38,7 +46,7 @@ def _folder(pattern: str, of: str) -> Callable[[Path], bool]:
     def fits(path: Path) -> bool:
         if name.fullmatch(path.name) is None or not path.is_dir():
             return False
-        names = [item.name for item in path.iterdir()]
+        names = names_in(path)
         return bool(names) and all(member.fullmatch(item) for item in names)
 
     return fits
@@ -78,8 +86,13 @@ KINDS = (
         "takes seconds, and hours where there are millions",
         _either(_file(rf"[a-z-]+-{_HASH}\.faiss"), _folder(rf"[a-z]+-{_HASH}", rf".*\.faiss|{_BESIDE}")),
     ),
-    Kind("leaks", "near-duplicates of prompts", "reads every document again", _file(rf"{_HASH}-{_HASH}\.npz")),
+    Kind(
+        "leaks",
+        "near-duplicates of prompts",
+        "reads every document again",
+        _file(rf"{_HASH}-{_HASH}(\.part-[0-9]+)?\.npz"),
+    ),
     Kind("pools", "candidates of prompts", "embeds the prompts again", _folder(_HASH, rf".*\.npz|{_BESIDE}")),
 )
 
-__all__ = ["KINDS", "Kind"]
+__all__ = ["KINDS", "Kind", "names_in"]

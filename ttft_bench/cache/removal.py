@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttft_bench.cache.inventory import LOCK, Entry, Holding, contents
+from ttft_bench.cache.inventory import LOCK, Entry, Holding, contents, files_under
 from ttft_bench.cache.kinds import KINDS
 from ttft_bench.errors import UsageError
 from ttft_bench.files import storage_errors
@@ -18,6 +19,8 @@ from ttft_bench.specs import nearest
 
 #: Where entries go before their files are removed; what a killed run left there goes with the next one.
 _REMOVING = ".removing-"
+#: What an interrupted search left of a file is guarded by the lock of the whole.
+_PART = re.compile(r"\.part-[0-9]+(\.npz)$")
 _REMEDY = "Mend its permissions and try again"
 
 
@@ -99,7 +102,7 @@ def _remove(root: Path, entry: Entry) -> None:
     aside = Path(tempfile.mkdtemp(prefix=_REMOVING, dir=root))
     try:
         for path in (entry.path, entry.path.with_name(entry.path.name + LOCK)):
-            if path.exists():
+            with suppress(FileNotFoundError):  # no lock, or another process removed it first
                 path.rename(aside / path.name)
     finally:
         shutil.rmtree(aside)  # does not follow links
@@ -110,8 +113,8 @@ def _locks(entry: Entry) -> Iterator[bool]:
     """Hold every lock of an entry; yields False if another process holds one."""
     from filelock import FileLock, Timeout
 
-    beside = entry.path.with_name(entry.path.name + LOCK)
-    within = [path for path in entry.path.rglob("*") if path.name == "lock" or path.suffix == LOCK]
+    beside = entry.path.with_name(_PART.sub(r"\1", entry.path.name) + LOCK)
+    within = [path for path in files_under(entry.path) if path.name == "lock" or path.suffix == LOCK]
     with ExitStack() as held:
         try:
             for path in (beside, *within):

@@ -1,4 +1,4 @@
-"""What a shell offers behind a flag or a command, from names alone: no plug-in is imported, no corpus is read.
+"""What a shell offers behind a flag or a command, from names alone: no stranger's plug-in is imported, no corpus read.
 
 ``ttft-bench --install-completion`` sets the shell up.
 """
@@ -46,10 +46,10 @@ def corpus(incomplete: str) -> Offers:
 
 
 def asset(incomplete: str) -> Offers:
-    """Names of assets, and ``all``."""
-    from ttft_bench.assets import catalogue
+    """Names of our own assets, and ``all``: those of others are known to who imports them."""
+    from ttft_bench.assets import built_in
 
-    return _fitting([*((name, item.about) for name, item in catalogue().items()), ("all", "")], incomplete)
+    return _fitting([*((item.name, item.about) for item in built_in()), ("all", "")], incomplete)
 
 
 def model(incomplete: str) -> Offers:
@@ -83,9 +83,9 @@ def words(*offered: str) -> Callable[[str], Offers]:
 
 
 def _assets(kind: str, incomplete: str, *more: tuple[str, str]) -> Offers:
-    from ttft_bench.assets import catalogue
+    from ttft_bench.assets import built_in
 
-    named = [(name, item.about) for name, item in catalogue().items() if item.kind == kind]
+    named = [(item.name, item.about) for item in built_in() if item.kind == kind]
     return _fitting([*named, *more], incomplete) or _paths(incomplete, lambda path: False)
 
 

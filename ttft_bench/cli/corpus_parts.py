@@ -8,6 +8,7 @@ import typer
 
 from ttft_bench.cli import complete
 from ttft_bench.cli.console import note
+from ttft_bench.cli.parsing import parse_names
 
 if TYPE_CHECKING:
     from ttft_bench.corpus.documents import Corpus
@@ -38,10 +39,9 @@ def load(
     """Load the corpus that the flags describe."""
     from ttft_bench.corpus import load_corpus
 
-    names = [name.strip() for name in subsets.split(",") if name.strip()] if subsets else None
     return load_corpus(
         source,
-        subsets=names,
+        subsets=parse_names(subsets),
         train_per_subset=train_per_subset,
         prompts_per_subset=prompts_per_subset,
         seed=seed,

@@ -124,7 +124,9 @@ def _ended(app: Callable[[], Any]) -> int:
 
 def _fail(error: BaseException, message: str, code: int) -> int:
     if verbose():
-        stderr().print("".join(traceback.format_exception(error)).rstrip())
+        # Line by line: what a message in it quotes must not steer the terminal.
+        for line in "".join(traceback.format_exception(error)).rstrip().split("\n"):
+            stderr().print(printable(line))
     stderr().print(f"error: {printable(message)}", style="bold red")
     return code
 

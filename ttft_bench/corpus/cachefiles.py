@@ -4,17 +4,19 @@ Three promises, kept here so that the modules around need not think of them:
 
 * a file appears under its name only when all of it is on disk (temporary name, fsync, rename);
 * a damaged file is never used: archives carry the checksums of their format, other files end in a
-  digest of what precedes it, and a file that fails the check is removed, so that its owner rebuilds it;
+  digest of what precedes it, and a file that fails the check is removed, so that its owner rebuilds it; what another
+  process put in its place meanwhile stays;
 * two processes that want the same work take turns, and the second finds it done.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +29,8 @@ from ttft_bench.files import replacing, storage_errors
 Note = Callable[[str], None]
 
 _REMEDY = "Free some space or mend the folder's permissions, or set TTFT_BENCH_CACHE to another folder"
-_SEAL_BYTES = 32
+#: Length of the digest at the end of a sealed file.
+SEAL_BYTES = 32
 _BLOCK_BYTES = 1 << 22
 
 
@@ -61,35 +64,45 @@ def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     write_atomically(path, lambda handle: np.savez(handle, **arrays))  # type: ignore[arg-type]
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Read what :func:`save_arrays` wrote; None if there is none, or it was damaged (and is gone now)."""
+def load_arrays(path: Path, only: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
+    """Read what :func:`save_arrays` wrote, or only some; None if there is none, or it was damaged (and is gone now)."""
     try:
-        # Opened here because NumPy leaves a damaged file open.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as handle:
+            try:
+                # A handle of ours, because NumPy leaves a damaged file open.
+                with np.load(handle, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files if only is None or name in only}
+            # zipfile raises NotImplementedError where damage makes a member name an unknown compression.
+            except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+                discard(path, handle)
     except FileNotFoundError:
         return None
-    # zipfile raises NotImplementedError where damage makes a member name an unknown compression.
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
-        discard(path)
-        return None
-
-
-def discard(path: Path) -> None:
-    """Remove a damaged file; one that cannot be removed is overwritten later, or ignored again."""
-    try:
-        path.unlink(missing_ok=True)
     except OSError:
-        return
+        discard(path)
+    return None
+
+
+def discard(path: Path, read: IO[bytes] | None = None) -> None:
+    """Remove a damaged file; one that cannot be removed is overwritten later, or ignored again.
+
+    Args:
+        path: the file.
+        read: the open file that was found damaged; if another one stands under its name by now, it is whole and stays.
+    """
+    with suppress(OSError):
+        if read is None or os.path.samestat(os.fstat(read.fileno()), path.stat()):
+            path.unlink()
 
 
 def write_sealed(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file followed by a digest of it, for formats that ignore what follows their end."""
+    """Write a file followed by a digest of it, :data:`SEAL_BYTES` that a reader leaves out or never gets to."""
 
     def write_and_seal(handle: IO[bytes]) -> None:
         write(handle)
         handle.flush()
-        handle.write(_digest_of(Path(handle.name), handle.tell()))
+        length = handle.tell()
+        with Path(handle.name).open("rb") as written:
+            handle.write(_digest_of(written, length))
 
     write_atomically(path, write_and_seal)
 
@@ -98,25 +111,23 @@ def is_intact(path: Path) -> bool:
     """Whether a sealed file exists and matches its seal; a damaged one is removed."""
     try:
         with path.open("rb") as handle:
-            content = path.stat().st_size - _SEAL_BYTES
-            if content >= 0:
-                handle.seek(content)
-                if handle.read() == _digest_of(path, content):
-                    return True
+            content = os.fstat(handle.fileno()).st_size - SEAL_BYTES
+            if content >= 0 and _digest_of(handle, content) == handle.read():
+                return True
+            discard(path, handle)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise StorageError(f"cannot read {path} ({error.strerror}): delete that file") from error
-    discard(path)
     return False
 
 
-def _digest_of(path: Path, length: int) -> bytes:
-    state = hashlib.blake2b(digest_size=_SEAL_BYTES)
-    with path.open("rb") as handle:
-        while length > 0 and (block := handle.read(min(length, _BLOCK_BYTES))):
-            state.update(block)
-            length -= len(block)
+def _digest_of(handle: IO[bytes], length: int) -> bytes:
+    """Digest of the next ``length`` bytes."""
+    state = hashlib.blake2b(digest_size=SEAL_BYTES)
+    while length > 0 and (block := handle.read(min(length, _BLOCK_BYTES))):
+        state.update(block)
+        length -= len(block)
     return state.digest()
 
 
@@ -149,6 +160,7 @@ def one_at_a_time(path: Path, work: str, note: Note = silent) -> Iterator[None]:
 
 
 __all__ = [
+    "SEAL_BYTES",
     "Note",
     "digest",
     "discard",

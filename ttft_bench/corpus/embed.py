@@ -3,8 +3,8 @@
 A vector is kept under the hash of its text and the fingerprint of its embedder, so that a corpus which
 grows, or of which a part is taken, embeds only what is new. On disk, under ``embeddings/<fingerprint>/``:
 
-* ``rows-*.npz``: finished work, a few hundred texts each, never changed. An interrupted run loses the last
-  seconds and goes on from there.
+* ``rows-*.npz``: finished work, a few hundred texts each, never changed (:mod:`ttft_bench.corpus.rowfiles`). An
+  interrupted run loses the last seconds and goes on from there.
 * ``matrix-*.npy``: the vectors of one sequence of texts in order, memory-mapped by whoever asks again.
 """
 
@@ -23,12 +23,11 @@ from ttft_bench.corpus.cachefiles import (
     digest,
     discard,
     is_intact,
-    load_arrays,
     one_at_a_time,
-    save_arrays,
     silent,
     write_sealed,
 )
+from ttft_bench.corpus.rowfiles import RowFiles, row_files
 from ttft_bench.corpus.sentence import DEFAULT_EMBEDDER, load_embedder
 from ttft_bench.errors import EmbeddingError
 from ttft_bench.text import printable
@@ -68,6 +67,7 @@ def embed_texts(
     on_progress: OnProgress | None = None,
     *,
     note: Note = silent,
+    in_order: bool = True,
 ) -> NDArray[np.float32]:
     """Embed texts, or read from the cache what was embedded before.
 
@@ -78,9 +78,10 @@ def embed_texts(
         on_progress: called with (done, total), counting the texts that had to be embedded; never called if
             the cache had them all.
         note: told when another process embeds with the same embedder, which is waited for.
+        in_order: keep also the matrix of just these texts in this order, for who asks for the same again.
 
     Returns:
-        Read-only float32 unit rows, shape (n, d), in the order of ``texts``; memory-mapped if cached.
+        Read-only float32 unit rows, shape (n, d), in the order of ``texts``; memory-mapped if kept in order.
 
     Raises:
         EmbeddingError: a vector is not finite, has no direction, or has the wrong shape.
@@ -93,14 +94,16 @@ def embed_texts(
         return _frozen(_gather(keys, texts, embedder, None, on_progress))
     folder = cache / "embeddings" / embedder.fingerprint
     path = folder / f"matrix-{digest(*keys)}.npy"
-    matrix = open_matrix(path, len(texts))
+    matrix = open_matrix(path, len(texts)) if in_order else None
     if matrix is not None:
         return matrix
     with one_at_a_time(folder / "rows", f"embedding with {embedder.name}", note):
-        matrix = open_matrix(path, len(texts))
+        matrix = open_matrix(path, len(texts)) if in_order else None
         if matrix is not None:
             return matrix
-        rows = _gather(keys, texts, embedder, folder, on_progress)
+        rows = _gather(keys, texts, embedder, row_files(folder), on_progress)
+        if not in_order:
+            return _frozen(rows)
         write_sealed(path, lambda handle: np.save(handle, rows, allow_pickle=False))
         matrix = open_matrix(path, len(texts))
     return _frozen(rows) if matrix is None else matrix
@@ -113,8 +116,7 @@ def count_cached(texts: Iterable[str], cache: Path) -> dict[str, int]:
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     counts = {}
     for folder in folders:
-        finished = {key for keys, _ in _finished(folder) for key in keys}
-        counts[folder.name] = len(wanted & finished)
+        counts[folder.name] = len(wanted & set(RowFiles(folder).keys()))
     return counts
 
 
@@ -146,22 +148,19 @@ def _gather(
     keys: list[str],
     texts: Sequence[str],
     embedder: Embedder,
-    folder: Path | None,
+    kept: RowFiles | None,
     on_progress: OnProgress | None,
 ) -> NDArray[np.float32]:
-    """Read what ``folder`` has, embed the rest (keeping it there), and put all rows in order."""
+    """Find what is kept, embed the rest (keeping it too), and put all rows in order."""
     first = {key: row for row, key in reversed(list(enumerate(keys)))}
-    vectors: dict[str, NDArray[np.float32]] = {}
-    for found, rows in _finished(folder) if folder else ():
-        vectors.update((key, row) for key, row in zip(found, rows, strict=True) if key in first)
+    vectors = kept.find(first) if kept else {}
     missing = sorted(row for key, row in first.items() if key not in vectors)
     pending: list[str] = []
     persisted = time.monotonic()
 
     def persist() -> None:
-        if folder and pending:
-            rows = np.stack([vectors[key] for key in pending])
-            save_arrays(folder / f"rows-{digest(*pending)}.npz", keys=np.array(pending), rows=rows)
+        if kept and pending:
+            kept.keep(pending, np.stack([vectors[key] for key in pending]))
             pending.clear()
 
     done = 0
@@ -193,14 +192,6 @@ def batches(rows: Sequence[int], texts: Sequence[str], size: int) -> Iterator[li
         window = sorted(rows[start : start + WINDOW], key=lambda row: len(texts[row]), reverse=True)
         for offset in range(0, len(window), size):
             yield window[offset : offset + size]
-
-
-def _finished(folder: Path) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Keys and rows of each intact file of finished work."""
-    for path in sorted(folder.glob("rows-*.npz")):
-        arrays = load_arrays(path)
-        if arrays is not None and len(arrays["keys"]) == len(arrays["rows"]):
-            yield arrays["keys"].tolist(), arrays["rows"]
 
 
 def open_matrix(path: Path, n: int) -> NDArray[np.float32] | None:

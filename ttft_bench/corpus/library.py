@@ -130,7 +130,8 @@ class Library:
         if not documents:
             return range(first, first)
         texts = [document.text for document in documents]
-        rows = embed_texts(texts, self.embedder, self._cache, on_progress, note=self._note)
+        # What is added together is hardly ever asked for again as such: its vectors are kept, one by one.
+        rows = embed_texts(texts, self.embedder, self._cache, on_progress, note=self._note, in_order=False)
         if isinstance(self._index, FlatIndex):
             self._index = self._index.extended(rows)
             self._matrix = self._index.matrix

@@ -12,8 +12,9 @@ from ttft_bench.corpus.documents import Corpus, Document
 from ttft_bench.corpus.pile import is_pile, load_pile
 from ttft_bench.corpus.readers import read_path
 from ttft_bench.corpus.split import hold_out, separate
-from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError
-from ttft_bench.registry.installed import CORPORA, entries, entry
+from ttft_bench.errors import BrokenPluginError, CorpusError, TtftBenchError, UsageError
+from ttft_bench.registry import ensure_importable
+from ttft_bench.registry.installed import CORPORA, entries, entry, in_one_line, update_remedy
 from ttft_bench.seeds import derive_seed
 from ttft_bench.specs import nearest
 from ttft_bench.text import printable
@@ -56,9 +57,11 @@ def load_corpus(
         note: receives one line of progress at a time.
 
     Raises:
+        UsageError: ``subsets`` names none.
         CorpusError: the source is missing, malformed, empty, or too small to split; a subset is unknown.
         BrokenPluginError: an installed corpus cannot be imported or built.
     """
+    _refuse_no_subset(subsets)
     if is_pile(source):
         return load_pile(
             source,
@@ -111,9 +114,11 @@ def load_documents(
         note: receives one line of progress at a time.
 
     Raises:
+        UsageError: ``subsets`` names none.
         CorpusError: the source is missing, malformed or empty; a subset is unknown.
         BrokenPluginError: an installed corpus cannot be imported or built.
     """
+    _refuse_no_subset(subsets)
     if is_pile(source):
         return load_pile(
             source,
@@ -144,6 +149,11 @@ def check_text(text: str, what: str) -> None:
         ) from error
 
 
+def _refuse_no_subset(subsets: Sequence[str] | None) -> None:
+    if subsets is not None and not subsets:
+        raise UsageError("subsets must name a subset: leave them out for all of them")
+
+
 def _documents(source: str, subsets: Sequence[str] | None, note: Note) -> list[Document]:
     documents = drop_blank(_read(source, note), f"corpus {source}", note)
     if not documents:
@@ -170,6 +180,7 @@ def _read(source: str, note: Note) -> Iterable[Document]:
 
 def _build(name: str, note: Note) -> Iterable[Document]:
     item = entry(name, CORPORA)  # refuses a name that two distributions offer
+    ensure_importable(name, CORPORA)
     try:
         point = metadata.EntryPoint(name, item.value, CORPORA)
         documents = list(point.load()(note))
@@ -180,7 +191,7 @@ def _build(name: str, note: Note) -> Iterable[Document]:
         raise
     except (Exception, SystemExit) as error:
         raise BrokenPluginError(
-            f"corpus {name!r} of {item.source} cannot be built ({error}): update it or tell its author"
+            f"corpus {name!r} of {item.source} cannot be built: {in_one_line(error)}; {update_remedy(item)}"
         ) from error
     return documents
 

@@ -1,7 +1,7 @@
 """Documents on disk, for corpora that do not fit in memory: Arrow files, memory-mapped, read where they are asked for.
 
-A file appears whole or not at all, and says in its metadata from where the work goes on after it: a run that was killed
-takes up the stream behind the last whole file.
+A file appears whole or not at all, ends in a digest of itself that is checked when it is opened, and says in its
+metadata from where the work goes on after it: a run that was killed takes up the stream behind the last whole file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ttft_bench.corpus.cachefiles import discard, write_atomically
+from ttft_bench.corpus.cachefiles import SEAL_BYTES, discard, is_intact, write_sealed
 from ttft_bench.corpus.documents import Document, Identity
 from ttft_bench.errors import CorpusError
 
@@ -87,21 +87,23 @@ def write_documents(path: Path, documents: Iterable[Document], facts: dict[str, 
         with pyarrow.ipc.new_file(handle, schema) as writer:
             writer.write_table(table, max_chunksize=max(1, table.num_rows))
 
-    write_atomically(path, write)
+    write_sealed(path, write)
 
 
 def read_documents(path: Path) -> tuple[Any, dict[str, Any]] | None:
     """Open one file: its table, memory-mapped, and the facts; None if there is none, or it was damaged (and is gone).
 
     Raises:
-        CorpusError: it is there and cannot be read.
+        CorpusError, StorageError: it is there and cannot be read.
     """
     import pyarrow
 
-    if not path.exists():
+    if not is_intact(path):
         return None
     try:
-        table = pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).read_all()
+        source = pyarrow.memory_map(str(path))
+        # Arrow looks for its footer at the end, where the seal is.
+        table = pyarrow.ipc.open_file(source.read_buffer(source.size() - SEAL_BYTES)).read_all()
         facts = json.loads(table.schema.metadata[b"facts"])
     except (pyarrow.ArrowException, KeyError, TypeError, ValueError):
         discard(path)

@@ -52,7 +52,8 @@ def _assets() -> Iterator[Finding]:
     from ttft_bench import assets
 
     for line in assets.broken_providers():
-        yield Finding(SECTION, "assets", "problem", line, "update or uninstall that distribution")
+        told, _, remedy = line.rpartition("; ")
+        yield Finding(SECTION, "assets", "problem", told, remedy)
     for name, twice in assets.doubled().items():
         told, remedy = twice.message.split("; ", 1)
         yield Finding(SECTION, f"asset {name}", "problem", told, remedy)

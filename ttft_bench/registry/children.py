@@ -1,7 +1,9 @@
 """Asking a child process about things that may crash, exit or hang: plug-ins, libraries, devices.
 
 Both sides of one protocol: :func:`ask_each` starts ``python -m MODULE`` and reads one answer per item; the module calls
-:func:`serve`. Where a child dies or hangs, a fresh one goes on behind that item.
+:func:`serve`. Where a child dies or hangs, a fresh one goes on behind that item. What an item does may strike a later
+one in the same child (a thread that ends the process, a filter of warnings), so one that fails behind others is asked
+once more in a child of its own before anything bad is said of it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any, TextIO
 
 
-def ask_each(module: str, items: Sequence[dict[str, Any]], timeout_s: float, work: str) -> list[dict[str, Any] | str]:
+def ask_each(
+    module: str,
+    items: Sequence[dict[str, Any]],
+    timeout_s: float,
+    work: str,
+    doubtful: Callable[[dict[str, Any], dict[str, Any]], bool] = lambda item, answer: False,
+) -> list[dict[str, Any] | str]:
     """Ask a child about each item.
 
     Args:
@@ -25,16 +33,21 @@ def ask_each(module: str, items: Sequence[dict[str, Any]], timeout_s: float, wor
         items: plain data.
         timeout_s: seconds that one answer may take.
         work: what the child does with an item, for what is said when it fails, e.g. "import".
+        doubtful: whether the answer to an item may be another's fault, so that it is asked again alone.
 
     Returns:
         For each item the answer, or why there is none.
     """
     answers: list[dict[str, Any] | str] = []
     while len(answers) < len(items):
-        got, failure = _ask_child(module, items[len(answers) :], timeout_s, work)
-        answers += got
-        if failure:
-            answers.append(failure)
+        start = len(answers)
+        got, failure = _ask_child(module, items[start:], timeout_s, work)
+        answers += [*got, failure] if failure else got
+        for place in range(start + 1, len(answers)):  # the first of a child had it for itself
+            answer = answers[place]
+            if isinstance(answer, str) or doubtful(items[place], answer):
+                alone, why = _ask_child(module, items[place : place + 1], timeout_s, work)
+                answers[place] = why or alone[0]
     return answers
 
 

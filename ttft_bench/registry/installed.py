@@ -8,7 +8,9 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ttft_bench.errors import DuplicateNameError, UnknownPluginError
 from ttft_bench.specs import nearest
@@ -148,7 +150,17 @@ def _requirements(distribution: str) -> list[str]:
         return []
 
 
-def missing_distributions(requirements: list[str]) -> list[str]:
+def requirements_of(selector: Any) -> tuple[str, ...]:
+    """What a selector or its class declares in ``requires``; a string, which an author means as one, is one.
+
+    Raises:
+        TypeError: it is neither a string nor a sequence.
+    """
+    declared = selector.requires
+    return (declared,) if isinstance(declared, str) else tuple(map(str, declared))
+
+
+def missing_distributions(requirements: Iterable[str]) -> list[str]:
     """Those requirements whose distribution is not installed (versions are pip's business)."""
     missing = []
     for requirement in requirements:

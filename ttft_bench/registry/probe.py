@@ -26,8 +26,8 @@ def describe(item: dict[str, str]) -> dict[str, Any]:
         fault = registry.selector_class_fault(found)
         if fault:
             return {"status": "broken", "cause": f"it {fault}", "remedy": "tell its author"}
-        requires = tuple(str(requirement) for requirement in found.requires)
-        missing = installed.missing_distributions(list(requires))
+        requires = installed.requirements_of(found)
+        missing = installed.missing_distributions(requires)
         parameters = {name: format_value(parameter.default) for name, parameter in found.parameters().items()}
         return {
             "status": "missing-requirement" if missing else "ok",

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from dataclasses import dataclass
 
 from ttft_bench.errors import UsageError
-from ttft_bench.registry import entries, kind_of
+from ttft_bench.registry import SUITES, entries, kind_of
+
+#: Modules of ttft-bench itself; a plug-in of that module, or distribution, would be installed in its place.
+_OUR_MODULES = ("ttft_bench", "ttft_strategies", "ttft_suites")
+#: What a class called so would hide from its own body, beside what Python itself offers.
+_IMPORTED = ("Path", "Problem", "Selection", "Selector")
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST = 50
@@ -47,7 +53,7 @@ def check_name(name: str, group: str) -> Names:
         group: entry-point group that it will be in.
 
     Raises:
-        UsageError: it cannot be a name, or is taken by something installed.
+        UsageError: it cannot be a name, is taken by something installed, or would replace or hide what is needed.
     """
     kind = kind_of(group)
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
@@ -62,6 +68,16 @@ def check_name(name: str, group: str) -> Names:
         raise UsageError("'new' is what makes plug-ins, so it cannot be the name of one: choose another")
     if keyword.iskeyword(names.cls):
         raise UsageError(f"{name!r} cannot be the name of a {kind}: its class would be the word {names.cls} of Python")
+    if names.module in _OUR_MODULES:
+        raise UsageError(
+            f"{name!r} cannot be the name of a {kind}: its module would be {names.module}, which is a part of "
+            f"ttft-bench and would be replaced; try my-{name.removeprefix('ttft-')}"
+        )
+    if group != SUITES and (names.cls in _IMPORTED or hasattr(builtins, names.cls)):  # a suite has no class
+        raise UsageError(
+            f"{name!r} cannot be the name of a {kind}: its class would be {names.cls}, which hides what the plug-in "
+            f"needs of that name; try my-{name}"
+        )
     for item in entries(group):
         if item.name == name:
             raise UsageError(

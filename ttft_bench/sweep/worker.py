@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ttft_bench.picking import Call, pick
-from ttft_bench.registry.installed import in_one_line, missing_distributions
+from ttft_bench.registry.installed import in_one_line, missing_distributions, requirements_of
 from ttft_bench.selector import Selector, measure
 
 #: Starting an interpreter and importing a heavy plug-in must not count against a strategy's own time limit.
@@ -185,7 +185,7 @@ def _select(selector: Selector, call: Call) -> Answer:
 
 def _reason(error: BaseException, selector: Selector) -> str:
     """Why ``select`` failed, with the command that installs what it declares to need, where that is the cause."""
-    missing = missing_distributions(list(selector.requires)) if isinstance(error, ImportError) else []
+    missing = missing_distributions(requirements_of(selector)) if isinstance(error, ImportError) else []
     return in_one_line(error) + (f"; pip install {' '.join(missing)}" if missing else "")
 
 

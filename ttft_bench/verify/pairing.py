@@ -10,7 +10,7 @@ from ttft_bench.checks.problems import sample
 from ttft_bench.checks.program import Program, program_of
 from ttft_bench.errors import PluginError, UsageError
 from ttft_bench.registry import Spec, build_selector, load_selector, parse_specs
-from ttft_bench.registry.installed import missing_distributions
+from ttft_bench.registry.installed import missing_distributions, requirements_of
 from ttft_bench.seeds import derive_rng
 from ttft_bench.selector import Problem, Selection, Selector, validate_selection
 
@@ -134,7 +134,7 @@ def _differing(wanted: Program, given: Program) -> dict[str, float]:
 def default_integer_reference(specs: Sequence[str], name: str = "exact-integer") -> tuple[str | None, str]:
     """The integer reference to use unless one is named, or None and why there is none."""
     try:
-        missing = missing_distributions(list(load_selector(name).requires))
+        missing = missing_distributions(requirements_of(load_selector(name)))
         if missing:
             return None, f"{name} needs: pip install {' '.join(missing)}"
         for spec in specs:
