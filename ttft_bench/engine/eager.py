@@ -73,6 +73,10 @@ class EagerBackend(Backend):
                 if torch.is_tensor(value):
                     value.zero_()
 
+    def is_untouched(self) -> bool:
+        """Compare with the snapshot."""
+        return self.snapshot.is_current()
+
     def _loss(self, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Mean over the items of the mean cross-entropy of every token but an item's first."""
         if len(batch) == 1:
