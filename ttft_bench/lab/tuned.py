@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.score import make_target, score, tokenize
 from ttft_bench.errors import UsageError
@@ -110,7 +112,7 @@ def bits_per_byte(model: LanguageModel, text: str, max_tokens: int, protocol: st
 def generate(
     model: LanguageModel, text: str, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
 ) -> str:
-    """Continue a text under the present weights; see :meth:`Tuned.generate`."""
+    """Continue a text under the present weights; see :meth:`Tuned.generate`. Where it draws, one thread at a time."""
     if max_new_tokens < 1:
         raise UsageError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if not 0 <= temperature < float("inf"):
@@ -133,10 +135,8 @@ def generate(
     ends = model.tokenizer.eos_token_id if ends is None else ends
     padding = model.tokenizer.pad_token_id or (ends[0] if isinstance(ends, list) else ends)
     drawn = temperature > 0
-    drawing: dict[str, Any] = {"temperature": temperature, "top_p": top_p} if drawn else {}
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed("generate", seed))
+    draws: dict[str, Any] = {"temperature": temperature, "top_p": top_p} if drawn else {}
+    with drawing(derive_seed("generate", seed), model.device) if drawn else nullcontext():
         written = model.module.generate(
             sequence,
             attention_mask=torch.ones_like(sequence),
@@ -144,7 +144,7 @@ def generate(
             do_sample=drawn,
             pad_token_id=padding,
             eos_token_id=ends,
-            **drawing,
+            **draws,
         )
     return str(model.tokenizer.decode(written[0, len(tokens) :], skip_special_tokens=True))
 
