@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.claims import Claim, Kind
 from ttft_bench.engine.clock import Stopwatch
@@ -145,9 +146,7 @@ class Engine:
         with ExitStack() as stack:
             stack.enter_context(self._claim.adapting())
             if self.settings.dropout:
-                devices = [self.model.device] if self.model.device.type == "cuda" else []
-                stack.enter_context(torch.random.fork_rng(devices=devices))
-                torch.manual_seed(seed)
+                stack.enter_context(drawing(seed, self.model.device))
             try:
                 yield Adaptation(self, Stopwatch(self.model.device), lr)
             finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.headers import needs_peft
 from ttft_bench.engine.settings import BiasNorm, Full, Last, LoRA, parse_trainable
 from ttft_bench.errors import ModelError, UsageError
@@ -102,8 +102,7 @@ def _inject_adapters(module: nn.Module, chosen: LoRA, spec: str) -> None:
         r=chosen.r, lora_alpha=chosen.alpha, target_modules=targets, lora_dropout=0.0, fan_in_fan_out=transposed
     )
     device = next(module.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(_ADAPTER_SEED)
+    with drawing(_ADAPTER_SEED, device):
         try:
             inject_adapter_in_model(config, module)
         except ValueError as error:
