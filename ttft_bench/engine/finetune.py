@@ -58,6 +58,7 @@ class Adaptation:
     fresh_steps: int = 0
     losses: list[float] = field(default_factory=list)
     _batches: dict[Any, Any] = field(default_factory=dict)
+    _sequences: dict[Any, torch.Tensor] = field(default_factory=dict)
 
     @property
     def finetune_s(self) -> float:
@@ -67,7 +68,11 @@ class Adaptation:
     def prepare(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Make ready what these steps train on, outside the clock; :meth:`advance` does it for what is not yet."""
         new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
+        self._sequences.update({part: sequences[part] for item in new for part in parts_of(item)})
+        backend = self.engine.backend
         self._batches.update(self.engine.prepare(new, sequences, begun=self.steps > 0))
+        if self.engine.backend is not backend:  # it turned eager: what the other one made ready is not for this one
+            self._batches = self.engine.prepare(self._batches, self._sequences)
 
     def advance(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Take steps.

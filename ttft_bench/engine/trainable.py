@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -51,6 +52,17 @@ def select_trainable(module: nn.Module, spec: str) -> list[nn.Parameter]:
     if not parameters:
         raise ModelError(f"{type(module).__name__} has no weights of the set {spec!r}: choose another --trainable")
     return parameters
+
+
+@contextmanager
+def trainable_for_now(module: nn.Module, spec: str) -> Iterator[list[nn.Parameter]]:
+    """Inside, the weights of ``spec`` are trainable; afterwards those that were. See :func:`select_trainable`."""
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        yield select_trainable(module, spec)
+    finally:
+        for parameter, wanted in before:
+            parameter.requires_grad_(wanted)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -124,4 +136,4 @@ def _linear_names(module: nn.Module) -> list[str]:
     )
 
 
-__all__ = ["find_blocks", "select_trainable"]
+__all__ = ["find_blocks", "select_trainable", "trainable_for_now"]
