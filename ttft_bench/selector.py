@@ -252,7 +252,11 @@ def validate_selection(selection: Selection, problem: Problem, selector: Selecto
     gap = _check_figure(selection.gap, "gap", broken)
     if gap is not None and gap < -CERTIFICATE_TOLERANCE:
         raise broken(f"gap is negative ({gap:.3g})")
-    return Selection(positions, weights, objective, gap, str(selection.status), dict(selection.diagnostics))
+    try:
+        diagnostics = dict(selection.diagnostics)
+    except Exception as error:
+        raise broken(f"diagnostics is not a mapping ({error})") from error
+    return Selection(positions, weights, objective, gap, str(selection.status), diagnostics)
 
 
 def _check_count(positions: NDArray[np.int64], problem: Problem, selector: Any, broken: Any) -> None:
@@ -264,7 +268,10 @@ def _check_count(positions: NDArray[np.int64], problem: Problem, selector: Any, 
 
 
 def _check_weights(values: Any, size: int, broken: Any) -> NDArray[np.float64]:
-    weights = np.array(values, dtype=np.float64)
+    try:
+        weights = np.array(values, dtype=np.float64)
+    except Exception as error:
+        raise broken(f"weights is not an array of numbers ({error})") from error
     if weights.shape != (size,):
         raise broken(f"weights must have shape ({size},), got {weights.shape}")
     if not np.isfinite(weights).all():
@@ -277,7 +284,10 @@ def _check_weights(values: Any, size: int, broken: Any) -> NDArray[np.float64]:
 def _check_figure(value: float | None, what: str, broken: Any) -> float | None:
     if value is None:
         return None
-    figure = float(value)
+    try:
+        figure = float(value)
+    except Exception as error:
+        raise broken(f"{what} is not a number ({error})") from error
     if not np.isfinite(figure):
         raise broken(f"{what} is {figure}")
     return figure

@@ -108,7 +108,7 @@ class ActiveFT(Selector):
             settings["noise_std"] = sqrt(self.lam)
         seed = int(rng.integers(2**31)) if self.stochastic else 0
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
             picks, _ = make(**settings).select(
                 batch_size=steps, model=None, dataset=_Pool(problem.pool), device=torch.device("cpu")
             )

@@ -33,7 +33,7 @@ ALLOWED = {
     "picking": ("selector", "seeds"),
     "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
     # It composes rooms, as a sweep does, and is no part of one.
-    "lab": (*REGISTRY, "picking", "prefix", "units", "assets", "corpus", "engine", "lab"),
+    "lab": (*REGISTRY, "picking", "prefix", "units", "draws", "assets", "corpus", "engine", "lab"),
 }
 FORBIDDEN = {
     "engine": ("selector", "picking", "sweep", "corpus", "registry", "checks", "report", "lab", "cli"),

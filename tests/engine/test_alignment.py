@@ -9,7 +9,10 @@ from torch.nn.functional import cross_entropy
 from families import FAMILIES, Numbers, build
 from ttft_bench.engine import alignment
 from ttft_bench.engine.alignment import GradientSketcher
+from ttft_bench.engine.compiled import Options
+from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.model import state_hash, wrap_model
+from ttft_bench.engine.schedule import build_schedule
 from ttft_bench.engine.trainable import select_trainable
 
 SEQUENCES = [torch.arange(3 * i + 1, 3 * i + 2 + length) % 257 for i, length in enumerate([19, 3, 12, 1, 19])]
@@ -53,6 +56,25 @@ def test_an_error_in_the_trained_block_leaves_the_model_whole():
     with pytest.raises(RuntimeError, match="by hand"), sketcher._frozen.replaced_by(states[0]):
         raise RuntimeError("by hand")
     assert torch.equal(sketcher.sketch(SEQUENCES[0]), wanted)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_an_engine_beside_a_sketcher_trains_what_it_trained(backend):
+    model = wrap_model(build("gpt2", True), Numbers(257), name="gpt2")
+    engine = Engine(model, Settings(lr=1e-2), backend=backend, options=Options(compile=False))
+    sequences, steps = dict(enumerate(SEQUENCES)), build_schedule([0, 1, 0])
+
+    def adapt():
+        with engine.adaptation() as adaptation:
+            adaptation.advance(steps, sequences)
+            return state_hash(model.module)
+
+    expected = adapt()
+    sketcher = GradientSketcher(model, size=256)
+    first = adapt()
+    sketch = sketcher.sketch(SEQUENCES[0])
+    assert first == adapt() == expected and all(p.requires_grad for p in model.module.parameters())
+    assert torch.equal(sketcher.sketch(SEQUENCES[0]), sketch) and sketch.norm() > 0
 
 
 def test_a_wrapper_of_a_frozen_block_stays():

@@ -252,6 +252,30 @@ def test_a_shape_that_fails_in_the_middle_fails_that_run_only(folder, monkeypatc
         adaptation.advance([Step(0, True), Step(1, True)], sequences)
 
 
+def test_what_was_prepared_before_the_fall_to_eager_is_prepared_again(folder, monkeypatch):
+    model = load_model(folder, device="cpu")
+    engine = Engine(model, backend="compiled", options=PLAIN)
+    sequences = {0: torch.arange(1, 20), 1: torch.arange(1, 21)}
+    real = CompiledBackend.prepare
+
+    def faulty(self, group):
+        if len(group[0]) == 20:
+            raise BackendError("the compiled backend cannot build it")
+        return real(self, group)
+
+    monkeypatch.setattr(CompiledBackend, "prepare", faulty)
+    steps = (Step(Batch((0,)), True), Step(1, True))
+    with engine.adaptation() as adaptation:
+        adaptation.prepare(steps[:1], {0: sequences[0]})
+        with pytest.warns(RuntimeWarning, match="cannot build it"):
+            adaptation.prepare(steps[1:], {1: sequences[1]})
+        adaptation.advance(steps, sequences)
+        found, losses = state_hash(model.module), adaptation.losses
+    with engine.adaptation() as adaptation:
+        adaptation.advance(steps, sequences)
+        assert (state_hash(model.module), adaptation.losses) == (found, losses)
+
+
 def test_dropout_runs_eagerly_and_says_so(folder):
     with pytest.warns(RuntimeWarning, match="no dropout"):
         engine = Engine(load_model(folder, device="cpu"), Settings(dropout=True), backend="compiled")

@@ -9,7 +9,7 @@ from tiny import write_model
 from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.model import load_model, state_hash
-from ttft_bench.engine.schedule import Reuse, build_schedule
+from ttft_bench.engine.schedule import Reuse, Step, build_schedule
 from ttft_bench.engine.score import make_target, score, training_sequence
 
 STEPS = build_schedule([0, 1, 1, 2], Reuse(2))
@@ -89,6 +89,25 @@ def test_a_failure_leaves_no_trace(engine, sequences, monkeypatch, phase, number
         adaptation.advance(STEPS, sequences)
         assert (state_hash(module), adaptation.losses) == (expected, losses)
     assert state_hash(module) == before
+
+
+@pytest.mark.parametrize(("number", "failure"), [(1, torch.OutOfMemoryError), (2, KeyboardInterrupt)])
+def test_a_failure_while_the_optimizer_makes_its_state_is_not_remembered(tmp_path, monkeypatch, number, failure):
+    """The first step of an Engine's life makes the moments of one weight after the other."""
+    model = load_model(write_model(tmp_path / "m"), device="cpu")
+    engine = Engine(model, Settings(lr=1e-3), backend="eager")
+    before, sequences = state_hash(model.module), {0: torch.arange(1, 20)}
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "zeros_like", fail_on_call(number, failure, torch.zeros_like))
+        with pytest.raises(failure, match="injected"), engine.adaptation() as adaptation:
+            adaptation.advance([Step(0, True)], sequences)
+    assert state_hash(model.module) == before
+    hashes = set()
+    for one in (engine, Engine(model, Settings(lr=1e-3), backend="eager")):
+        with one.adaptation() as adaptation:
+            adaptation.advance([Step(0, True)], sequences)
+            hashes.add(state_hash(model.module))
+    assert len(hashes) == 1 and state_hash(model.module) == before
 
 
 def test_a_run_of_length_one_pays_no_copy(engine, sequences):

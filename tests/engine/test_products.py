@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ttft_bench.engine import products
 from ttft_bench.engine.finetune import Engine, Settings
+from ttft_bench.engine.forwards import forwards_replaced
 from ttft_bench.engine.model import state_hash, wrap_model
 from ttft_bench.engine.products import Products, Swap, probe
 from ttft_bench.engine.schedule import Reuse, build_schedule
@@ -103,6 +104,31 @@ def test_losses_and_weights_equal_the_plain_loop_and_the_layers_are_left_as_they
         assert not any("forward" in vars(layer) for layer in model.module.modules())
     assert state_hash(model.module) == before
     assert engine.backend.describe()["products"].startswith("output and input_gradient and weight_gradient by oneDNN")
+
+
+def test_a_wrapper_of_a_layer_stays_and_is_not_passed_by(sequences, timed):
+    timed(2.5, 2.5, 2.5)
+    model = wrap(build("llama"))
+    engine = Engine(model, backend="eager")
+    layer = model.module.model.layers[0].mlp.up_proj
+    calls, inner = [], layer.forward
+    layer.forward = lambda x: calls.append(1) or inner(x)
+    wrapper = layer.forward
+    with engine.adaptation() as adaptation:
+        adaptation.advance(STEPS, sequences)
+    assert len(calls) == adaptation.fresh_steps and layer.forward is wrapper
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_forward_passes_are_put_back_as_they_were(wrapped):
+    layer = nn.Linear(2, 2)
+    if wrapped:
+        layer.forward = lambda x: x
+    before = vars(layer).get("forward")
+    with pytest.raises(RuntimeError, match="by hand"), forwards_replaced([(layer, lambda x: x + 1)]):
+        assert layer(torch.zeros(2)).tolist() == [1, 1]
+        raise RuntimeError("by hand")
+    assert vars(layer).get("forward") is before
 
 
 def test_layers_are_put_back_when_a_step_raises(sequences, timed, monkeypatch):

@@ -8,8 +8,10 @@ import threading
 import pytest
 
 from notes import PROMPT
-from ttft_bench.engine.model import state_hash
-from ttft_bench.errors import LabError
+from tiny import write_model
+from ttft_bench.engine.compiled import CompiledBackend
+from ttft_bench.engine.model import load_model, state_hash
+from ttft_bench.errors import LabError, UsageError
 
 
 def in_thread(work):
@@ -110,3 +112,23 @@ def test_a_refusal_or_a_failure_leaves_the_gate_open(lab):
             lab.bits_per_byte("")
     with lab.adapted(PROMPT) as tuned:
         assert tuned.timing.steps == 6
+
+
+def test_labs_of_one_model_share_compiled_steps_or_are_refused(make_lab, tmp_path, monkeypatch):
+    """Each would move the weights away from under the other: nothing trained, or nothing restored."""
+    monkeypatch.setattr(CompiledBackend, "_wrap", lambda self, function: function)  # the compiler takes seconds
+    model = load_model(write_model(tmp_path / "m"), device="cpu")
+    labs = [make_lab(model=model, backend="compiled", lr=lr) for lr in (1e-3, 1e-2)]
+    before = state_hash(model.module)
+    untouched, found = labs[0].bits_per_byte(PROMPT), []
+    for lab in labs:
+        with lab.adapted(PROMPT) as tuned:
+            found.append(tuned.bits_per_byte(PROMPT))
+        assert state_hash(model.module) == before and lab.bits_per_byte(PROMPT) == untouched
+    assert len({untouched, *found}) == 3
+    with pytest.raises(UsageError, match="another Engine on the compiled backend"):
+        make_lab(model=model, backend="eager")
+    with pytest.raises(UsageError, match=r"bias\+norm would disturb"):
+        make_lab(model=model, backend="compiled", trainable="bias+norm")
+    del labs, lab, tuned
+    make_lab(model=model, backend="eager")

@@ -37,8 +37,11 @@ def test_a_bad_first_guess_costs_tries_not_the_budget(guessed_s):
     assert 20 <= steps <= 39 and seconds <= 2.0
 
 
-def test_one_step_is_taken_even_if_it_does_not_fit():
-    assert fit_steps(0.1, 5.0, lambda n: (5.0 * n, n, None)) == (1, 5.0, None)
+@pytest.mark.parametrize(("guessed_s", "questions"), [(5.0, [1]), (1e-5, [MOST_STEPS, 1])])
+def test_one_step_is_taken_even_if_it_does_not_fit_and_nothing_is_asked_twice(guessed_s, questions):
+    asked = []
+    assert fit_steps(0.1, guessed_s, lambda n: (asked.append(n) or 5.0 * n, n, None)) == (1, 5.0, None)
+    assert asked == questions
 
 
 def test_a_strategy_that_has_no_more_to_offer_is_not_asked_on():

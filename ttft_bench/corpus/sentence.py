@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ttft_bench.corpus.cachefiles import Note, silent
 from ttft_bench.corpus.plainmodel import finish_plain, is_plain
+from ttft_bench.draws import drawing
 from ttft_bench.errors import ModelError
 from ttft_bench.text import printable
 
@@ -229,7 +230,7 @@ def _undisturbed() -> Iterator[None]:
     # Reports on weights that are not needed: what is needed and lacks is an error of ours.
     logging.set_verbosity_error()
     try:
-        with torch.random.fork_rng(devices=[]):  # layers that are made and not used draw their weights
+        with drawing(0, torch.device("cpu")):  # layers that are made and not used draw their weights
             yield
     finally:
         random.setstate(state)

@@ -22,5 +22,5 @@ is there. What an adapted model is good for besides scores, in full::
         answer = module.generate(prompt[None], max_new_tokens=8, do_sample=False)
     assert score(model, target) == before  # bit for bit as before, also if something raised
 
-An engine has one adaptation at a time; opening another one inside is an error.
+A model has one adaptation at a time; opening another one inside is an error.
 """

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from ttft_bench.engine.frozen import FrozenBlocks
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import LoRA, parse_trainable
-from ttft_bench.engine.trainable import select_trainable
+from ttft_bench.engine.trainable import trainable_for_now
 from ttft_bench.errors import UsageError
 from ttft_bench.seeds import derive_seed
 
@@ -32,7 +32,7 @@ class GradientSketcher:
     """Sketches of gradients of one model.
 
     Args:
-        model: stays as it is, apart from which of its weights want gradients.
+        model: stays as it is; an Engine may have it too.
         weights: spec of the weights whose gradient is taken; ``last[k=1]``, the last block, is cheap and tells most.
         size: places of a sketch.
 
@@ -45,8 +45,9 @@ class GradientSketcher:
             raise UsageError("gradients are aligned on weights of the model: last[k=...], bias+norm or full, not lora")
         self.model = model
         self.size = size
-        self._parameters = select_trainable(model.module, weights)
-        self._frozen = FrozenBlocks(model.module)
+        self._weights = weights
+        with trainable_for_now(model.module, weights) as self._parameters:
+            self._frozen = FrozenBlocks(model.module)
         count = sum(parameter.numel() for parameter in self._parameters)
         generator = torch.Generator().manual_seed(derive_seed("sketch", str(count), size))
         self._padding = -count % size
@@ -67,6 +68,10 @@ class GradientSketcher:
 
     def sketch_all(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """What :meth:`sketch` gives for every sequence, but for rounding: they share passes through frozen blocks."""
+        with trainable_for_now(self.model.module, self._weights):
+            return self._sketch_all(sequences)
+
+    def _sketch_all(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         found: dict[int, torch.Tensor] = {}
         for some in _batches([len(sequence) - 1 for sequence in sequences]):
             chosen = [sequences[index] for index in some]

@@ -65,5 +65,9 @@ class Backend(ABC):
     def restore(self) -> None:
         """Bring weights and optimizer state back to what they were at first, bit for bit."""
 
+    @abstractmethod
+    def is_untouched(self) -> bool:
+        """Whether the trained weights are what :meth:`restore` makes them."""
+
 
 __all__ = ["Backend"]

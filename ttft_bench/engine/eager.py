@@ -63,7 +63,12 @@ class EagerBackend(Backend):
         """A reused step comes here at once: the gradient is still in place, no copy is ever made."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except BaseException:
+            # A first step fills the state tensor by tensor: half of it would fail every later run, none begins anew.
+            self.optimizer.state.clear()
+            raise
 
     def restore(self) -> None:
         """Copy the weights back in one call; zero the optimizer state in place."""
@@ -72,6 +77,10 @@ class EagerBackend(Backend):
             for value in state.values():
                 if torch.is_tensor(value):
                     value.zero_()
+
+    def is_untouched(self) -> bool:
+        """Compare with the snapshot."""
+        return self.snapshot.is_current()
 
     def _loss(self, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """Mean over the items of the mean cross-entropy of every token but an item's first."""

@@ -24,12 +24,14 @@ from typing import Any
 
 import torch
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.backend import Backend
+from ttft_bench.engine.claims import Claim, Kind
 from ttft_bench.engine.clock import Stopwatch
 from ttft_bench.engine.eager import EagerBackend
-from ttft_bench.engine.guards import check_sequence, claim
+from ttft_bench.engine.guards import check_sequence
 from ttft_bench.engine.model import LanguageModel
-from ttft_bench.engine.opening import open_backend, warn_fallback
+from ttft_bench.engine.opening import open_backend, resolve_backend, warn_fallback
 from ttft_bench.engine.schedule import Step, parts_of
 from ttft_bench.engine.settings import Settings, check_lr
 from ttft_bench.errors import BackendError, NonFiniteError
@@ -56,6 +58,7 @@ class Adaptation:
     fresh_steps: int = 0
     losses: list[float] = field(default_factory=list)
     _batches: dict[Any, Any] = field(default_factory=dict)
+    _sequences: dict[Any, torch.Tensor] = field(default_factory=dict)
 
     @property
     def finetune_s(self) -> float:
@@ -65,7 +68,11 @@ class Adaptation:
     def prepare(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Make ready what these steps train on, outside the clock; :meth:`advance` does it for what is not yet."""
         new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
+        self._sequences.update({part: sequences[part] for item in new for part in parts_of(item)})
+        backend = self.engine.backend
         self._batches.update(self.engine.prepare(new, sequences, begun=self.steps > 0))
+        if self.engine.backend is not backend:  # it turned eager: what the other one made ready is not for this one
+            self._batches = self.engine.prepare(self._batches, self._sequences)
 
     def advance(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
         """Take steps.
@@ -98,12 +105,18 @@ class Adaptation:
 class Engine:
     """Finetunes one model again and again, from the same weights each time. Not re-entrant.
 
+    Several Engines may have one model as long as they train the same weights. Compiled steps are shared by those of
+    equal settings, learning rates aside; beside any others they are refused (:mod:`ttft_bench.engine.claims`).
+
     Args:
         model: what to finetune.
         settings: how.
         backend: auto | eager | compiled; auto is compiled on CUDA and eager elsewhere.
         options: of the compiled backend.
         like: an engine of a copy of the model; what it compiled is used here too.
+
+    Raises:
+        UsageError: another Engine of the model, or an open adaptation of it, would be disturbed.
     """
 
     def __init__(
@@ -117,11 +130,13 @@ class Engine:
     ) -> None:
         self.model = model
         self.settings = settings or Settings()
-        claim(model, self, self.settings.trainable)
-        shared = like.backend if like is not None else None
-        self.backend: Backend = open_backend(backend, model, self.settings, options, shared)
         self.restore_s = 0.0
-        self._busy = False
+        self._claim = Claim.on(model)
+        kind = Kind.of(model, self.settings, resolve_backend(backend, model.device), options)
+        self.backend: Backend = self._claim.admit(model, kind) or open_backend(
+            backend, model, self.settings, options, like.backend if like is not None else None
+        )
+        self._claim.hold(self, kind)
 
     @contextmanager
     def adaptation(self, seed: int = 0, lr: float | None = None) -> Iterator[Adaptation]:
@@ -131,22 +146,16 @@ class Engine:
             seed: of the dropout masks; nothing else is random. The global generators are left as found.
             lr: learning rate of this run; the settings' if not given.
         """
-        if self._busy:
-            raise RuntimeError("an Engine runs one adaptation at a time")
-        check_lr(self.settings.lr if lr is None else lr)
-        self._busy = True
+        lr = self.settings.lr if lr is None else lr
+        check_lr(lr)
         with ExitStack() as stack:
+            stack.enter_context(self._claim.adapting())
             if self.settings.dropout:
-                devices = [self.model.device] if self.model.device.type == "cuda" else []
-                stack.enter_context(torch.random.fork_rng(devices=devices))
-                torch.manual_seed(seed)
+                stack.enter_context(drawing(seed, self.model.device))
             try:
-                yield Adaptation(self, Stopwatch(self.model.device), self.settings.lr if lr is None else lr)
+                yield Adaptation(self, Stopwatch(self.model.device), lr)
             finally:
-                try:
-                    self._restore()
-                finally:
-                    self._busy = False
+                self._restore()
 
     @contextmanager
     def adapted(self, steps: Sequence[Step[Any]], sequences: Sequences, seed: int = 0) -> Iterator[Any]:

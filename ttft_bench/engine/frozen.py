@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ttft_bench.engine.forwards import forwards_replaced
 from ttft_bench.engine.trainable import find_blocks
 
 
@@ -84,17 +85,8 @@ class FrozenBlocks:
 
         with ExitStack() as stack:
             stack.callback(self._first.register_forward_pre_hook(swap, with_kwargs=True).remove)
-            for block in self.below:
-                own = block.__dict__.get("forward")  # some libraries wrap a block by its instance
-                block.forward = skip
-                stack.callback(_put_back, block, own)
+            stack.enter_context(forwards_replaced((block, skip) for block in self.below))
             yield
-
-
-def _put_back(block: nn.Module, own: Any) -> None:
-    del block.__dict__["forward"]
-    if own is not None:
-        block.forward = own
 
 
 def _wants_gradients(module: nn.Module) -> bool:

@@ -1,11 +1,6 @@
-"""What an engine refuses: sequences that no step can train on, and a model that is being trained in another way.
-
-And how it is told that memory ran out.
-"""
+"""What an engine refuses: sequences that no step can train on. And how it is told that memory ran out."""
 
 from __future__ import annotations
-
-import weakref
 
 import torch
 
@@ -26,26 +21,6 @@ def check_sequence(model: LanguageModel, sequence: torch.Tensor) -> None:
         raise UsageError(f"token ids must be in 0..{vocabulary - 1} for {model.name}, got {low}..{high}")
 
 
-def claim(model: LanguageModel, owner: object, trainable: str) -> None:
-    """Let one kind of training at a time have a model: another one would freeze or move weights under its feet.
-
-    Args:
-        model: what is to be trained.
-        owner: who trains it; once it is gone, the model is free again.
-        trainable: spec of the weights that are trained.
-
-    Raises:
-        UsageError: somebody else trains other weights of the model.
-    """
-    last, trained = getattr(model.module, "_ttft_claim", (None, ""))
-    if last is not None and last() is not None and trained != trainable:
-        raise UsageError(
-            f"{model.name} is being trained as {trained} by another Engine, which {trainable} would disturb: drop that "
-            "Engine first, or load the model again"
-        )
-    model.module._ttft_claim = (weakref.ref(owner), trainable)
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, told by type or by the allocator's words."""
     text = str(error)
@@ -54,4 +29,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-__all__ = ["check_sequence", "claim", "is_out_of_memory"]
+__all__ = ["check_sequence", "is_out_of_memory"]

@@ -55,13 +55,20 @@ class Snapshot:
 
     def __init__(self, module: torch.nn.Module) -> None:
         trained = (parameter for parameter in module.parameters() if parameter.requires_grad)
-        self._live = [tensor.detach() for tensor in (*trained, *module.buffers())]
+        weights = [parameter.detach() for parameter in trained]
+        self._live = [*weights, *(buffer.detach() for buffer in module.buffers())]
+        self._n_weights = len(weights)
         self._kept = [tensor.clone() for tensor in self._live]
 
     def restore(self) -> None:
         """Copy everything back, bit for bit, in one call over all tensors."""
         with torch.no_grad():
             torch._foreach_copy_(self._live, self._kept)
+
+    def is_current(self) -> bool:
+        """Whether the weights are what was kept; buffers, which some models rewrite as they score, do not count."""
+        pairs = list(zip(self._live, self._kept, strict=True))
+        return all(torch.equal(live, kept) for live, kept in pairs[: self._n_weights])
 
 
 def state_hash(module: torch.nn.Module) -> str:

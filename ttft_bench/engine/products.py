@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from ttft_bench.engine.clock import race
+from ttft_bench.engine.forwards import forwards_replaced
 from ttft_bench.engine.model import LanguageModel
 
 #: Layers with fewer weights are bound by the cost of calls, not of arithmetic.
@@ -71,15 +72,12 @@ class Swap:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Exchange the layers' forward passes inside; the backward pass is theirs wherever it runs."""
-        try:
-            for layer, forward in self.layers:
-                layer.forward = forward
+        """Exchange the layers' forward passes inside; the backward pass is theirs wherever it runs.
+
+        A layer that a library wrapped by its instance is no plain product any more: it is left alone.
+        """
+        with forwards_replaced(pair for pair in self.layers if "forward" not in vars(pair[0])):
             yield
-        finally:
-            for layer, _ in self.layers:
-                # The attribute hides the method of the class; without it the layer is what it was.
-                vars(layer).pop("forward", None)
 
 
 @lru_cache(maxsize=64)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-import torch
 from torch import nn
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.headers import needs_peft
 from ttft_bench.engine.settings import BiasNorm, Full, Last, LoRA, parse_trainable
 from ttft_bench.errors import ModelError, UsageError
@@ -51,6 +52,17 @@ def select_trainable(module: nn.Module, spec: str) -> list[nn.Parameter]:
     if not parameters:
         raise ModelError(f"{type(module).__name__} has no weights of the set {spec!r}: choose another --trainable")
     return parameters
+
+
+@contextmanager
+def trainable_for_now(module: nn.Module, spec: str) -> Iterator[list[nn.Parameter]]:
+    """Inside, the weights of ``spec`` are trainable; afterwards those that were. See :func:`select_trainable`."""
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    try:
+        yield select_trainable(module, spec)
+    finally:
+        for parameter, wanted in before:
+            parameter.requires_grad_(wanted)
 
 
 def _is_norm(module: nn.Module) -> bool:
@@ -102,8 +114,7 @@ def _inject_adapters(module: nn.Module, chosen: LoRA, spec: str) -> None:
         r=chosen.r, lora_alpha=chosen.alpha, target_modules=targets, lora_dropout=0.0, fan_in_fan_out=transposed
     )
     device = next(module.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(_ADAPTER_SEED)
+    with drawing(_ADAPTER_SEED, device):
         try:
             inject_adapter_in_model(config, module)
         except ValueError as error:
@@ -125,4 +136,4 @@ def _linear_names(module: nn.Module) -> list[str]:
     )
 
 
-__all__ = ["find_blocks", "select_trainable"]
+__all__ = ["find_blocks", "select_trainable", "trainable_for_now"]

@@ -63,9 +63,13 @@ class Lab:
 
     **Threads.** A model has one set of weights. One call at a time may use it: a second ``adapted`` while one is open,
     in the same thread or another, and any call of the Lab's own during an adaptation, raise
-    :class:`ttft_bench.errors.LabError` at once, also across Labs that were given the same loaded model. What
-    ``adapted`` yields belongs to the thread that opened it. Make a Lab with a model of its own for each thread that
-    needs one; such Labs share nothing but caches on disk.
+    :class:`ttft_bench.errors.LabError` at once, also across Labs that were given the same loaded model. Such Labs must
+    train the same weights; on the compiled backend they share its steps, and their other settings of training must be
+    equal too, but for ``lr``. What ``adapted`` yields belongs to the thread that opened it. Make a Lab with a model of
+    its own for each thread that needs one. Such Labs share caches on disk and two things of the process: torch's global
+    generators, and the precision of float32 matrix products, which the model loaded last sets (tf32, else full).
+    ``generate`` with a temperature draws from the generators in one thread at a time and leaves them as found, so that
+    no other Lab changes its answers; strategies and programs that draw from them by themselves are not kept apart.
 
     **Weights.** When the block ends, also by an exception or Ctrl-C, they are bit for bit what they were.
 
@@ -107,7 +111,7 @@ class Lab:
         on_progress: called with (stage, done, total) while documents are embedded.
 
     Raises:
-        UsageError: a setting cannot be.
+        UsageError: a setting cannot be, or another Lab trains the same loaded model in a way that does not go with it.
         PluginError: there is no such strategy, or it is broken.
         DataError: corpus, embedder or model are missing or unusable.
     """

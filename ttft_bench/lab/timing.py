@@ -71,6 +71,8 @@ def fit_steps(
             fitting, best = guess, (guess, seconds, answer)
             if there < guess:  # the strategy has no more to offer
                 break
+        elif guess == 1:  # not even one fits: it is taken all the same
+            return guess, seconds, answer
         else:
             too_many = guess
         if too_many - fitting <= 1:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
+from ttft_bench.draws import drawing
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.score import make_target, score, tokenize
 from ttft_bench.errors import UsageError
@@ -77,7 +80,8 @@ class Tuned:
         Args:
             max_new_tokens: at most so many tokens; fewer where the model ends its text.
             text: what is continued; the prompt if not given. Of one that is too long for the model, the end is read.
-            temperature: 0 takes the likeliest token each time.
+            temperature: 0 takes the likeliest token each time; above, all tokens may be drawn. The model's own settings
+                of generation (penalties, a limit to the likeliest tokens) play no part.
             top_p: draw from the likeliest tokens that have this probability together.
             seed: of the draws; the global generators are left as found.
 
@@ -110,7 +114,7 @@ def bits_per_byte(model: LanguageModel, text: str, max_tokens: int, protocol: st
 def generate(
     model: LanguageModel, text: str, max_new_tokens: int, temperature: float = 0.0, top_p: float = 1.0, seed: int = 0
 ) -> str:
-    """Continue a text under the present weights; see :meth:`Tuned.generate`."""
+    """Continue a text under the present weights; see :meth:`Tuned.generate`. Where it draws, one thread at a time."""
     if max_new_tokens < 1:
         raise UsageError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if not 0 <= temperature < float("inf"):
@@ -133,20 +137,32 @@ def generate(
     ends = model.tokenizer.eos_token_id if ends is None else ends
     padding = model.tokenizer.pad_token_id or (ends[0] if isinstance(ends, list) else ends)
     drawn = temperature > 0
-    drawing: dict[str, Any] = {"temperature": temperature, "top_p": top_p} if drawn else {}
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive_seed("generate", seed))
-        written = model.module.generate(
-            sequence,
-            attention_mask=torch.ones_like(sequence),
-            max_new_tokens=max_new_tokens,
-            do_sample=drawn,
-            pad_token_id=padding,
-            eos_token_id=ends,
-            **drawing,
-        )
+    # The library's default would draw from the 50 likeliest tokens.
+    draws: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": 0} if drawn else {}
+    rules = {
+        "max_new_tokens": max_new_tokens,
+        "do_sample": drawn,
+        "pad_token_id": padding,
+        "eos_token_id": ends,
+        **draws,
+    }
+    seeded = drawing(derive_seed("generate", seed), model.device) if drawn else nullcontext()
+    with seeded, _governed_by(model.module, rules) as config:
+        written = model.module.generate(sequence, attention_mask=torch.ones_like(sequence), generation_config=config)
     return str(model.tokenizer.decode(written[0, len(tokens) :], skip_special_tokens=True))
+
+
+@contextmanager
+def _governed_by(module: Any, rules: dict[str, Any]) -> Iterator[Any]:
+    """Let these rules alone govern ``generate``: what they leave open, it would fill in from the module's own."""
+    from transformers import GenerationConfig
+
+    own, config = module.generation_config, GenerationConfig(**rules)
+    module.generation_config = config
+    try:
+        yield config
+    finally:
+        module.generation_config = own
 
 
 __all__ = ["Tuned", "bits_per_byte", "generate"]

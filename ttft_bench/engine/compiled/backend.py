@@ -127,6 +127,10 @@ class CompiledBackend(Backend):
             torch._foreach_copy_(self._buffers, self._kept)
         self._update.step.zero_()
 
+    def is_untouched(self) -> bool:
+        """Compare the weights with what was kept; buffers, which some models rewrite as they score, do not count."""
+        return all(group.is_current() for group in self.groups)
+
     def _make_code(self, trained: list[torch.nn.Parameter]) -> Code:
         split = self.options.split and can_split(self.model)
         siblings = find_siblings(self.model.module, trained) if self.options.stack else []

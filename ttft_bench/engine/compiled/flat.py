@@ -75,6 +75,10 @@ class FlatGroup:
         for live, kept in zip(self._live, self._kept, strict=True):
             live.copy_(kept)
 
+    def is_current(self) -> bool:
+        """Whether the weights are what was kept."""
+        return all(torch.equal(live, kept) for live, kept in zip(self._live, self._kept, strict=True))
+
     @staticmethod
     def _shape(stack: Sequence[torch.nn.Parameter], rows: Mapping[int, int]) -> tuple[int, ...]:
         shape = tuple(stack[0].shape)
