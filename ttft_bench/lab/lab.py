@@ -103,8 +103,8 @@ class Lab:
         protocol: how bits per byte are counted: window | document | prefix.
         device: auto | cpu | cuda | cuda:1 | mps; ignored for a model that is loaded already.
         precision: auto | fp32 | tf32 | bf16; ignored for a model that is loaded already.
-        backend: auto | eager | compiled. ``auto`` compiles on CUDA: the first prompts wait for the compiler, half a minute
-            to some minutes, and all later ones take steps several times as fast. ``eager`` suits one or two prompts.
+        backend: auto | eager | compiled. ``auto`` compiles on CUDA: the first prompts wait for the compiler, half a
+            minute to some minutes, and all later ones take steps several times as fast. ``eager`` suits one or two.
         start_token: what every sequence starts with: auto, none, or a token; ignored for a loaded model.
         seed: of strategies that draw.
         note: receives what is worth knowing, one line at a time. Without it, what is worth knowing about a prompt
