@@ -31,7 +31,7 @@ ALLOWED = {
     "doctor": ("doctor", "registry", "cache", "assets", "engine", "sweep.suite", "text"),
     "scaffold": (*REGISTRY, "scaffold"),
     "picking": ("selector", "seeds"),
-    "report": ("report", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
+    "report": ("report", "engine.choices", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
     # It composes rooms, as a sweep does, and is no part of one.
     "lab": (*REGISTRY, "picking", "prefix", "units", "draws", "assets", "corpus", "engine", "lab"),
 }

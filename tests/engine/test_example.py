@@ -11,7 +11,7 @@ from ttft_bench.engine.score import training_sequence
 
 
 def test_the_documented_example_adapts_generates_and_restores(tiny_model_dir):
-    program = ttft_bench.engine.__doc__.partition("in full::\n")[2].partition("\nAn engine has")[0]
+    program = ttft_bench.engine.__doc__.partition("in full::\n")[2].partition("\nA model has")[0]
     assert program.count('"MODEL"') == program.count(".adapted(") == program.count(".generate(") == 1
     names = {}
     exec(textwrap.dedent(program).replace('"MODEL"', repr(str(tiny_model_dir))), names)
