@@ -16,6 +16,7 @@ import typer
 from documented import assert_documented
 from ttft_bench.cli import app, console, everywhere
 from ttft_bench.cli.console import Level, note, print_json, progress_bar, set_level, tell
+from ttft_bench.cli.progress import ConsoleReporter
 from ttft_bench.cli.tables import show_table
 from ttft_bench.errors import CorpusError
 
@@ -301,3 +302,13 @@ def test_a_narrow_terminal_loses_no_cell(capsys, monkeypatch):
         assert "a-name-of-some-length" in shown and shown.count("words") == 60 and "a caption" in shown
         assert ("95 % interval: 1.00–2.00" in " ".join(shown.split())) != as_table
         assert ("interval: ;" in shown) is False
+
+
+def test_a_long_stage_says_how_far_it_is_where_there_are_no_bars(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("ttft_bench.cli.progress.time.perf_counter", lambda: now[0])
+    with ConsoleReporter() as reporter:
+        for done, moment in ((0, 0.0), (1, 59.0), (2, 61.0), (3, 62.0), (4, 121.5), (5, 200.0)):
+            now[0] = moment
+            reporter.progress("finetuning", done, 5)
+    assert capsys.readouterr().err.splitlines() == ["finetuning: 2 of 5", "finetuning: 4 of 5"]

@@ -12,6 +12,7 @@ from ttft_bench.engine.score import make_target, score
 from ttft_bench.errors import (
     BrokenPluginError,
     CorpusError,
+    LabError,
     ModelError,
     SpecError,
     UnknownPluginError,
@@ -149,3 +150,22 @@ def test_a_strategy_that_misbehaves_costs_its_answer_only(make_lab, tiny_model, 
     with pytest.raises((BrokenPluginError, ttft.TtftBenchError), match=words), lab.adapted(PROMPT):
         pass
     assert lab.bits_per_byte(PROMPT) > 0 and state_hash(tiny_model.module) == before
+
+
+def test_one_call_is_for_one_block(lab):
+    call = lab.adapted("alpha beta")
+    with call as tuned:
+        inside = tuned.bits_per_byte("alpha beta")
+    with pytest.raises(LabError, match=r"one call is for one block: call adapted\(...\) again"), call:
+        pass
+    with lab.adapted("alpha beta") as tuned:
+        assert tuned.bits_per_byte("alpha beta") == inside
+
+
+def test_values_of_another_type_are_refused_by_name(lab):
+    with pytest.raises(UsageError, match="the prompt is int: give a text"), lab.adapted(5):
+        pass
+    with pytest.raises(UsageError, match="budget_s must be a finite number of seconds above 0, got 'x'"):
+        lab.adapted("alpha", budget_s="x").__enter__()
+    with pytest.raises(UsageError, match="documents are NoneType: give a list"):
+        lab.add(None)

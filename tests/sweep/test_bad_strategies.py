@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from ttft_bench.sweep.run import run_sweep
 from ttft_bench.sweep.suite import CorpusSpec, ModelSpec, PoolSpec, SelectSpec, Suite
 
 PLUGIN = '''
-import os, sys, time
+import os, pathlib, subprocess, sys, time
 import numpy as np
 from ttft_bench.selector import Selection, Selector
 
@@ -42,6 +45,12 @@ class HangsOnce(Base):
         if HangsOnce.calls == 2:
             time.sleep(600)
         return Selection(np.arange(problem.budget))
+
+class LeavesOneBehind(Base):
+    def select(self, problem, rng):
+        left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        pathlib.Path(os.environ["LEFT_BEHIND"]).write_text(str(left.pid))
+        time.sleep(600)
 
 class SlowToBuild(Base):
     def __init__(self):
@@ -116,7 +125,7 @@ NAMES = {
 
 
 #: Not part of the sweep below: each has a test of its own.
-ALONE = {"hangs-once": "HangsOnce", "slow-to-build": "SlowToBuild"}
+ALONE = {"hangs-once": "HangsOnce", "leaves-one-behind": "LeavesOneBehind", "slow-to-build": "SlowToBuild"}
 
 
 @pytest.fixture
@@ -209,6 +218,25 @@ def test_a_timeout_names_what_took_too_long(plugins, monkeypatch):
     monkeypatch.setattr(worker, "STARTUP_S", 0.5)
     one, two = ask("slow-to-build", (1, 2))
     assert one.reason == "importing and building the strategy took longer than 0.5 s and was stopped" == two.reason
+
+
+def test_what_a_strategy_started_ends_with_it(plugins, monkeypatch, tmp_path):
+    left = tmp_path / "pid"
+    monkeypatch.setenv("LEFT_BEHIND", str(left))
+    monkeypatch.setattr(worker, "FIRST_CALL_S", 5.0)  # time to start a process
+    assert ask("leaves-one-behind", (1,))[0].status == "timeout"
+    pid = int(left.read_text())
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and _runs(pid):
+        time.sleep(0.05)
+    assert not _runs(pid)
+
+
+def _runs(pid):
+    """Whether a process is there and not merely waiting to be reaped."""
+    with contextlib.suppress(OSError):
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return False
 
 
 def test_one_that_does_not_import_is_told_before_anything_is_spent(plugins, tmp_path, tiny_corpus_file):

@@ -11,6 +11,9 @@ from rich.progress import Progress, TaskID
 from ttft_bench.cli import console
 from ttft_bench.text import printable
 
+#: Where there are no bars, a stage that lasts says how far it is, once in so many seconds.
+LINE_EVERY_S = 60.0
+
 
 class ConsoleReporter:
     """Shows notes as lines and stages as bars; use as a context manager."""
@@ -19,6 +22,7 @@ class ConsoleReporter:
         self._bars: Progress = console.progress_bar()
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     def __enter__(self) -> ConsoleReporter:
         self._bars.start()
@@ -42,7 +46,12 @@ class ConsoleReporter:
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(printable(stage), total=total, rate="")
             self._started[stage] = time.perf_counter()
-        elapsed = time.perf_counter() - self._started[stage]
+            self._told[stage] = self._started[stage]
+        now = time.perf_counter()
+        elapsed = now - self._started[stage]
+        if self._bars.disable and done < total and now - self._told[stage] >= LINE_EVERY_S:
+            self._told[stage] = now  # a log without a line for minutes looks like one of a program that hangs
+            self.note(f"{stage}: {done:g} of {total:g}")
         rate = f"{done / elapsed:.1f}/s" if done and elapsed > 0.5 else ""
         self._bars.update(self._tasks[stage], completed=done, total=total, rate=rate)
         if done >= total:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ttft_bench.cli import complete, options
-from ttft_bench.cli.console import print_json
+from ttft_bench.cli.console import WARNING, note, print_json
 
 
 def statistics(
@@ -44,6 +44,8 @@ def statistics(
         falsifiers=options.find_falsifiers(falsifiers),
         across_devices=across_devices,
     )
+    for warning in found.warnings:
+        note(f"{WARNING}{warning}")
     if json:
         print_json(found.to_json())
     else:

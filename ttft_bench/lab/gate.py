@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
 
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.errors import LabError
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -53,6 +56,33 @@ class Gate:
             self._lock.release()
 
 
+class Once(AbstractContextManager[T]):
+    """A context manager that may be entered once, and says so.
+
+    Args:
+        inner: what it stands for.
+        what: the call that made it, for the message.
+    """
+
+    def __init__(self, inner: AbstractContextManager[T], what: str) -> None:
+        self._inner: AbstractContextManager[T] | None = inner
+        self._entered: AbstractContextManager[T] | None = None
+        self._what = what
+
+    def __enter__(self) -> T:
+        inner, self._inner = self._inner, None
+        if inner is None:
+            raise LabError(f"{self._what}: one call is for one block: call {self._what}(...) again for another")
+        self._entered = inner
+        return inner.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        assert self._entered is not None
+        return self._entered.__exit__(kind, error, trace)
+
+
 #: Module of a model -> its gate. Not an attribute of the module, which is copied where lanes need it.
 _GATES: weakref.WeakKeyDictionary[Any, Gate] = weakref.WeakKeyDictionary()
 _GATES_LOCK = threading.Lock()
@@ -87,4 +117,4 @@ class Pass:
         self._over = True
 
 
-__all__ = ["Gate", "Pass"]
+__all__ = ["Gate", "Once", "Pass"]

@@ -27,8 +27,8 @@ def check_budget(budget: int | None, budget_s: float | None) -> tuple[int, float
     if budget is not None and budget_s is not None:
         raise UsageError(f"a budget is either steps or seconds, got budget={budget} and budget_s={budget_s}")
     if budget_s is not None:
-        if not 0 < budget_s < float("inf"):
-            raise UsageError(f"budget_s must be a finite number of seconds above 0, got {budget_s}")
+        if isinstance(budget_s, bool) or not isinstance(budget_s, int | float) or not 0 < budget_s < float("inf"):
+            raise UsageError(f"budget_s must be a finite number of seconds above 0, got {budget_s!r}")
         return 0, float(budget_s)
     steps = DEFAULT_BUDGET if budget is None else budget
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
@@ -42,7 +42,9 @@ def check_prompt(prompt: str, protocol: str) -> str:
     Raises:
         UsageError: it is blank, or no text.
     """
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str):
+        raise UsageError(f"the prompt is {type(prompt).__name__}: give a text (str)")
+    if not prompt.strip():
         raise UsageError("the prompt is empty: give the text to adapt to")
     try:
         check_text(prompt, "the prompt")
@@ -85,6 +87,8 @@ def as_documents(documents: Iterable[str | Document]) -> Iterator[Document]:
     Raises:
         UsageError: one is neither.
     """
+    if not isinstance(documents, Iterable):
+        raise UsageError(f"documents are {type(documents).__name__}: give a list of texts (str) or Document objects")
     for number, document in enumerate(documents, start=1):
         if not isinstance(document, str | Document):
             raise UsageError(f"document {number} is {type(document).__name__}: give texts (str) or Document objects")

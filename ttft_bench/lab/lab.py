@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ttft_bench.assets import cache_dir, resolve_source
@@ -22,7 +22,7 @@ from ttft_bench.engine.model import LanguageModel, load_model
 from ttft_bench.engine.schedule import Reuse
 from ttft_bench.engine.settings import Settings
 from ttft_bench.errors import UsageError
-from ttft_bench.lab.gate import Gate, Pass
+from ttft_bench.lab.gate import Gate, Once, Pass
 from ttft_bench.lab.given import Corpus, as_documents, check_budget, check_prompt, read_corpus
 from ttft_bench.lab.notes import cut, leaks
 from ttft_bench.lab.planning import Planner
@@ -197,8 +197,9 @@ class Lab:
     def __repr__(self) -> str:
         return f"Lab(model={self.model.name!r}, strategy={self.strategy!r}, documents={len(self)})"
 
-    @contextmanager
-    def adapted(self, prompt: str, *, budget: int | None = None, budget_s: float | None = None) -> Iterator[Tuned]:
+    def adapted(
+        self, prompt: str, *, budget: int | None = None, budget_s: float | None = None
+    ) -> AbstractContextManager[Tuned]:
         """Adapt the model to a prompt for the length of a ``with`` block.
 
         Documents with the prompt's very text, white space aside, are not trained on, and that is told.
@@ -208,16 +209,20 @@ class Lab:
             budget: training steps, instead of the Lab's.
             budget_s: seconds of training steps, instead of the Lab's.
 
-        Yields:
-            The adapted model.
+        Returns:
+            A context manager for one ``with`` block, in which it is the adapted model. What follows is raised there.
 
         Raises:
-            LabError: the Lab is in use.
+            LabError: the Lab is in use, or the block of this very call was entered before.
             UsageError: the prompt is blank or no text, or a budget cannot be.
             CorpusError: every document is a copy of the prompt.
             PluginError: the strategy fails, or breaks its contract.
             CellError: a loss is not finite, or memory ran out.
         """
+        return Once(self._adapted(prompt, budget, budget_s), "adapted")
+
+    @contextmanager
+    def _adapted(self, prompt: str, budget: int | None, budget_s: float | None) -> Iterator[Tuned]:
         count, seconds = self._budget if budget is None and budget_s is None else check_budget(budget, budget_s)
         query = check_prompt(prompt, self.protocol)
         key = Document(prompt).key

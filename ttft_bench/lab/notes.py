@@ -23,8 +23,8 @@ def leaks(prompt: str, found: Found, chosen: Chosen) -> Iterator[str]:
     if near:
         yield (
             f"leak: near-duplicates of the prompt are among what is trained on ({near} of "
-            f"{plural(len(chosen.picks), 'document')}), so that its score says little: exclude "
-            "near-duplicates to keep them out"
+            f"{plural(len(chosen.picks), 'document')}), so that its score says little: exclude_near_duplicates "
+            "(--exclude-near-duplicates) keeps them out"
         )
 
 

@@ -21,7 +21,7 @@ ALIGNMENT = "alignment.jsonl"
 #: Every journal of a run folder.
 JOURNALS = (RESULTS, PICKS, DOCUMENTS, ALIGNMENT)
 
-REMEDY = "Free some space or give another --output; rows already written are kept"
+REMEDY = "Give another --output, or free some space; rows already written are kept"
 
 
 class Journal:
@@ -122,7 +122,8 @@ def _read_lines(path: Path, records: list[dict[str, Any]], warnings: list[str]) 
             records.append(record)
         else:
             warnings.append(
-                f"{path.name} line {number} is not a whole record and was dropped; its cell will be run again"
+                f"{path.name} line {number} is not a whole record and was dropped; a sweep into this folder runs its "
+                "cell again"
             )
 
 

@@ -68,7 +68,8 @@ def load_run(path: Path) -> Run:
     """
     path = Path(path)
     if not path.is_dir():
-        raise UsageError(f"run folder {path} does not exist: give a folder that `ttft-bench sweep` wrote")
+        state = "is a file" if path.is_file() else "does not exist"
+        raise UsageError(f"run folder {path} {state}: give a folder that `ttft-bench sweep` wrote")
     manifest = read_manifest(path)
     if manifest is None and not has_journal(path / RESULTS):
         raise CorpusError(
@@ -79,6 +80,9 @@ def load_run(path: Path) -> Run:
     cells: dict[str, dict[str, Any]] = {}
     for record in records:
         cell = str(record.get("cell_id", ""))
+        if not cell:
+            warnings.append(f"{RESULTS}: a record without cell_id is no row and was dropped")
+            continue
         cells.pop(cell, None)
         cells[cell] = read_row(record, str(path / RESULTS))
     return Run(path, manifest or {}, list(cells.values()), tuple(warnings))

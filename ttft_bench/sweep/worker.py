@@ -71,6 +71,7 @@ class Worker:
     def close(self) -> None:
         """End the child process."""
         if self._process is not None:
+            _kill_group(self._process.pid)
             self._process.kill()
             self._process.join()
             self._process = None
@@ -143,7 +144,16 @@ def _one_thread() -> Iterator[None]:
             del os.environ[name]
 
 
+def _kill_group(pid: int) -> None:
+    """Kill what a child has started, too; nothing where it has no group of its own yet."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
 def _serve(connection: Connection, spec: str) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()  # processes that a strategy leaves behind end with it
     # Ctrl-C is the parent's to handle; and what a plug-in prints must not mix with results on stdout.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):
