@@ -67,6 +67,20 @@ def test_what_differs_and_what_changed(pair):
     assert "only in A: c (N = 10)" in text and "suite.finetune.lr" in text and "40 of 40" in text
 
 
+def test_different_suites_are_told_first_and_settings_shown_as_a_suite_has_them(tmp_path):
+    data = rows({"a": 80.0}, n=40)
+    control = {"label": "c", "strategy": "random"}
+    one = write(tmp_path / "one", data, suite={"name": "s", "dropout": False, "controls": [control]})
+    other = write(tmp_path / "other", data, suite={"name": "t", "dropout": True, "controls": []})
+    found = compare_runs(one, other)
+    assert found.warnings[0].startswith("the runs are of different suites, s and t: settings of the same name")
+    assert compare_runs(one, one).warnings == ()
+    text = versus_markdown(found)
+    assert text.index("different suites") < text.index("## Settings that differ")
+    assert "| suite.dropout | false | true |" in text
+    assert "| suite.controls | label = c; strategy = random | none |" in text
+
+
 def test_prompts_of_one_run_only_are_counted(tmp_path):
     data = rows({"a": 80.0}, n=40)
     found = compare_runs(write(tmp_path / "a", data), write(tmp_path / "b", data[:30]))

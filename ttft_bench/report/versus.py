@@ -127,7 +127,7 @@ def compare_runs(a: Path, b: Path) -> Versus:
         changes=changes,
         only_a=tuple(place for place in first if place not in second),
         only_b=tuple(place for place in second if place not in first),
-        warnings=tuple(warning for run in runs for warning in run.warnings),
+        warnings=(*_suites_apart(stated), *(warning for run in runs for warning in run.warnings)),
     )
 
 
@@ -172,6 +172,16 @@ def _members(*runs: Sequence[Row]) -> list[Members]:
     return found
 
 
+def _suites_apart(stated: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """That two runs are of different suites, which nothing below says in one place."""
+    a, b = (str(settings.get("suite.name", "")) for settings in stated)
+    if a != b:
+        yield (
+            f"the runs are of different suites, {a or 'unnamed'} and {b or 'unnamed'}: settings of the same name are "
+            "compared on the prompts that both have; read first what else differs"
+        )
+
+
 def _identical(one: Sequence[Row], other: Sequence[Row]) -> int:
     first, second = per_prompt(one), per_prompt(other)
     return sum(first[prompt] == second[prompt] for prompt in first.keys() & second.keys())
@@ -201,9 +211,14 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Difference
 
 
 def _shown(value: Any) -> str:
+    """A setting as a suite file would have it, not as Python would."""
     if value is None:
         return fmt.MISSING
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} = {_shown(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 __all__ = ["Change", "Difference", "Versus", "compare_runs", "versus_markdown"]
