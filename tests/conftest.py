@@ -75,3 +75,20 @@ def tiny_corpus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 record = {"text": text, "subset": subset, "group": f"{subset}-{index % 10}"}
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
     return file
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """Every engine made from now on, with the hash of its model's weights when it was made."""
+    from ttft_bench.engine.finetune import Engine
+    from ttft_bench.engine.model import state_hash
+
+    made = []
+    real = Engine.__init__
+
+    def remember(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        made.append((self, state_hash(self.model.module)))
+
+    monkeypatch.setattr(Engine, "__init__", remember)
+    return made

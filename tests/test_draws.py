@@ -53,7 +53,6 @@ def drop_out(model):
 
 
 def adapters(model):
-    pytest.importorskip("peft")
     select_trainable(copy.deepcopy(model.module), "lora[r=2]")
 
 

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
+from strangers import write_plugin
 from ttft_bench.checks.claims import CHECKS
 
 PLUGIN = '''
@@ -70,12 +70,7 @@ def plant(tmp_path, monkeypatch):
 
     def install(*names: str) -> None:
         site = tmp_path / "site"
-        info = site / "bad_plugins-1.0.dist-info"
-        info.mkdir(parents=True)
-        (site / "bad_check_plugins.py").write_text(textwrap.dedent(PLUGIN))
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1.0\n")
-        lines = "\n".join(f"{name} = bad_check_plugins:{NAMES[name]}" for name in names)
-        (info / "entry_points.txt").write_text(f"[ttft_bench.selectors]\n{lines}\n")
+        write_plugin(site, "bad-check-plugins", PLUGIN, "ttft_bench.selectors", {name: NAMES[name] for name in names})
         monkeypatch.syspath_prepend(str(site))
 
     return install

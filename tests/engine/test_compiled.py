@@ -231,19 +231,24 @@ def test_a_compiled_step_with_another_loss_is_not_used(folder, monkeypatch):
         engine.warm_up([torch.arange(1, 20)])
 
 
+def refuse_to_build(monkeypatch, length):
+    """Have the compiled backend fail at sequences of one length."""
+    real = CompiledBackend.prepare
+
+    def faulty(self, group):
+        if len(group[0]) == length:
+            raise BackendError("the compiled backend cannot build it")
+        return real(self, group)
+
+    monkeypatch.setattr(CompiledBackend, "prepare", faulty)
+
+
 def test_a_shape_that_fails_in_the_middle_fails_that_run_only(folder, monkeypatch):
     model = load_model(folder, device="cpu")
     engine = Engine(model, backend="compiled", options=PLAIN)
     before = state_hash(model.module)
     sequences = {0: torch.arange(1, 20), 1: torch.arange(1, 21)}
-    real = CompiledBackend.prepare
-
-    def faulty(self, group):
-        if len(group[0]) == 20:
-            raise BackendError("the compiled backend cannot build it")
-        return real(self, group)
-
-    monkeypatch.setattr(CompiledBackend, "prepare", faulty)
+    refuse_to_build(monkeypatch, length=20)
     with pytest.warns(RuntimeWarning), pytest.raises(BackendError), engine.adaptation() as adaptation:
         adaptation.advance([Step(0, True)], sequences)
         adaptation.advance([Step(1, True)], sequences)
@@ -256,14 +261,7 @@ def test_what_was_prepared_before_the_fall_to_eager_is_prepared_again(folder, mo
     model = load_model(folder, device="cpu")
     engine = Engine(model, backend="compiled", options=PLAIN)
     sequences = {0: torch.arange(1, 20), 1: torch.arange(1, 21)}
-    real = CompiledBackend.prepare
-
-    def faulty(self, group):
-        if len(group[0]) == 20:
-            raise BackendError("the compiled backend cannot build it")
-        return real(self, group)
-
-    monkeypatch.setattr(CompiledBackend, "prepare", faulty)
+    refuse_to_build(monkeypatch, length=20)
     steps = (Step(Batch((0,)), True), Step(1, True))
     with engine.adaptation() as adaptation:
         adaptation.prepare(steps[:1], {0: sequences[0]})

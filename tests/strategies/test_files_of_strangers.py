@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from strangers import write_plugin
 from ttft_bench import registry
 from ttft_bench.errors import BrokenPluginError
 from ttft_bench.registry.installed import SUITES
@@ -25,19 +26,14 @@ NAMES = ("good", "hangs", "ends", "leaves", "number", "nowhere")
 
 
 @pytest.fixture
-def strangers(tmp_path, monkeypatch):
-    info = tmp_path / "odd_suites-1.0.dist-info"
-    info.mkdir()
-    (tmp_path / "odd_suites.py").write_text(MODULE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-suites\nVersion: 1.0\n")
-    lines = "\n".join(f"{name}-suite = odd_suites:{name}" for name in NAMES)
-    (info / "entry_points.txt").write_text(f"[{SUITES}]\n{lines}\n")
+def planted(tmp_path, monkeypatch):
+    file = write_plugin(tmp_path, "odd-suites", MODULE, SUITES, {f"{name}-suite": name for name in NAMES})
     monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+    return file
 
 
-def test_a_function_of_a_stranger_is_called_elsewhere(strangers):
-    assert registry.file_of("good-suite", SUITES) == strangers / "odd_suites.py"
+def test_a_function_of_a_stranger_is_called_elsewhere(planted):
+    assert registry.file_of("good-suite", SUITES) == planted
     assert "odd_suites" not in sys.modules, "neither imported nor called here"
 
 
@@ -50,12 +46,12 @@ def test_a_function_of_a_stranger_is_called_elsewhere(strangers):
         ("nowhere", f"{os.sep}nowhere{os.sep}suite.toml is no file"),
     ],
 )
-def test_one_that_fails_is_broken_and_says_why(strangers, name, cause):
+def test_one_that_fails_is_broken_and_says_why(planted, name, cause):
     with pytest.raises(BrokenPluginError) as told:
         registry.file_of(f"{name}-suite", SUITES)
     assert cause in str(told.value) and "odd-suites 1.0" in str(told.value) and "tell its author" in str(told.value)
 
 
-def test_one_that_hangs_is_given_up(strangers):
+def test_one_that_hangs_is_given_up(planted):
     path, fault = registry._ask_path(registry.entry("hangs-suite", SUITES), timeout_s=3.0)
     assert (path, fault) == ("", "its function took longer than 3 s")

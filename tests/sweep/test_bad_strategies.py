@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import textwrap
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from reporters import Log
+from strangers import write_plugin
 from ttft_bench.picking import make_call
 from ttft_bench.selector import make_problem
 from ttft_bench.sweep import store, worker
@@ -131,12 +131,7 @@ ALONE = {"hangs-once": "HangsOnce", "leaves-one-behind": "LeavesOneBehind", "slo
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
     site = tmp_path / "site"
-    info = site / "bad_plugins-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "bad_plugins.py").write_text(textwrap.dedent(PLUGIN))
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1.0\n")
-    lines = "\n".join(f"{name} = bad_plugins:{cls}" for name, cls in {**NAMES, **ALONE}.items())
-    (info / "entry_points.txt").write_text(f"[ttft_bench.selectors]\n{lines}\n")
+    write_plugin(site, "bad-plugins", PLUGIN, "ttft_bench.selectors", {**NAMES, **ALONE})
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setattr(worker, "FIRST_CALL_S", 1.0)
     monkeypatch.setenv("TTFT_BENCH_CACHE", str(tmp_path / "cache"))

@@ -8,7 +8,6 @@ from reporters import Log
 from stored_picks import pick, write_picks
 from ttft_bench.engine import items
 from ttft_bench.engine.eager import EagerBackend
-from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, load_tokenizer, state_hash
 from ttft_bench.engine.score import make_target, training_sequence
 from ttft_bench.errors import ModelError, UsageError
@@ -23,18 +22,10 @@ PICKED = {"first": [0, 1], "second": [1, 2], "third": [3, 0]}
 
 
 @pytest.fixture
-def sweep(tmp_path, tiny_model_dir, monkeypatch):
+def sweep(tmp_path, tiny_model_dir, engines):
     """Finetunes hand-made picks; the rows come back as (prompt, budget) -> row."""
     records = [pick(prompt, "knn", ids[:n]) for prompt, ids in PICKED.items() for n in (1, 2)]
     picks = write_picks(tmp_path / "picks", {name: f"the {name} prompt" for name in PICKED}, TEXTS, records)
-    engines = []
-    real = Engine.__init__
-
-    def remember(self, *args, **kwargs):
-        real(self, *args, **kwargs)
-        engines.append((self, state_hash(self.model.module)))
-
-    monkeypatch.setattr(Engine, "__init__", remember)
 
     def run(folder="run", log=None, lanes=1, long="truncate"):
         suite = Suite(

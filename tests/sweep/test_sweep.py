@@ -293,15 +293,7 @@ def test_a_diverged_score_fails_its_row_only(suite, tmp_path, monkeypatch):
     assert outcome.failed >= 1 and outcome.ok > 0
 
 
-def test_weights_are_the_same_after_a_sweep_with_failures(suite, tmp_path, monkeypatch):
-    engines = []
-    real = Engine.__init__
-
-    def remember(self, *args, **kwargs):
-        real(self, *args, **kwargs)
-        engines.append((self, state_hash(self.model.module)))
-
-    monkeypatch.setattr(Engine, "__init__", remember)
+def test_weights_are_the_same_after_a_sweep_with_failures(suite, tmp_path, engines):
     sweep(suite, tmp_path / "run", limit=1)
     engine, before = engines[0]
     assert state_hash(engine.model.module) == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -132,25 +132,20 @@ Long = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
-Backend = Annotated[
-    str,
-    typer.Option(
+
+
+def _backend_flag(auto: str) -> Any:
+    return typer.Option(
         "--backend",
-        help="auto (compiled on CUDA, eager elsewhere), eager or compiled.",
+        help=f"auto ({auto}), eager or compiled.",
         autocompletion=complete.words("auto", "eager", "compiled"),
         rich_help_panel=_MACHINE,
-    ),
-]
-# Compiling takes minutes where the steps of one prompt take a second.
-BackendOfOne = Annotated[
-    str,
-    typer.Option(
-        "--backend",
-        help="auto (eager: one prompt does not repay compiling), eager or compiled.",
-        autocompletion=complete.words("auto", "eager", "compiled"),
-        rich_help_panel=_MACHINE,
-    ),
-]
+    )
+
+
+Backend = Annotated[str, _backend_flag("compiled on CUDA, eager elsewhere")]
+#: Of a command that works on one prompt: compiling takes minutes where its steps take a second.
+BackendOfOne = Annotated[str, _backend_flag("eager: one prompt does not repay compiling")]
 Lanes = Annotated[
     int,
     typer.Option(
