@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
@@ -13,11 +14,13 @@ from paired_rows import budgets
 from ttft_bench.report.analysis import Analysis
 from ttft_bench.report.charts import Chart, charts_of
 from ttft_bench.report.charts.interactive import SYMBOLS, panel_specs
-from ttft_bench.report.charts.model import Band, Bars, Points, Rule
+from ttft_bench.report.charts.model import Axis, Band, Bars, Look, Panel, Points, Rule
+from ttft_bench.report.charts.paper import draw
 from ttft_bench.report.charts.words import budget_axis, log_seconds, wrapped
+from ttft_bench.report.figures import drawing_style, settle_layout
 from ttft_bench.report.findings import find_in
 from ttft_bench.report.metrics import COST, STAGES
-from ttft_bench.report.palette import MARKERS
+from ttft_bench.report.palette import COLOURS, MARKERS
 from ttft_bench.report.pictures import draw_files
 from ttft_bench.report.view import View, views
 
@@ -223,3 +226,19 @@ def test_times_of_another_device_stay_out_of_the_frontier() -> None:
     assert isinstance(view.timed, Analysis)
     assert {group.key.strategy for group in view.timed.groups} == {"a"}
     assert {group.key.strategy for group in view.analysis.groups} == {"a", "b"}
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("with_bars", [True, False])
+def test_a_single_place_has_room_on_both_sides(scale: Any, with_bars: bool):
+    # 0.0041... was measured: there the bar's way through a transform and back made an axis too short to be drawn.
+    measured = [0.004102787190678562, *np.random.default_rng(0).uniform(1e-5, 300.0, 30).tolist()]
+    with drawing_style():
+        for place in measured:
+            mark = Points("a", (place,), (99.9,), Look(COLOURS[0]), y_limits=((None, None),) if with_bars else ())
+            panel = Panel("", Axis("", scale, ticks=(place,) if scale == "log" else ()), Axis(""), (mark,))
+            figure = draw(Chart("k", "title", "", (panel,)))
+            settle_layout(figure)
+            (axes,) = figure.axes
+            for value, (low, high) in ((place, axes.get_xlim()), (99.9, axes.get_ylim())):
+                assert low < 0.96 * value and 1.04 * value < high < 1.2 * value

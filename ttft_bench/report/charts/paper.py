@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 WIDTH_IN = 8.8
 #: A line of the legend or of a title takes this much of the height.
 LINE_IN = 0.2
+#: Places nearer to each other than this, relative to themselves, are one place.
+SAME = 1e-9
+#: Room on each side of a single place, relative to it.
+ROOM = 0.055
 
 
 def draw(chart: Chart) -> Figure:
@@ -99,6 +103,8 @@ def _draw_panel(axes: Axes, panel: Panel, title: str) -> None:
             _draw_rule(axes, mark)
         else:
             _draw_points(axes, mark)
+    _give_room(axes, panel.x, "x")
+    _give_room(axes, panel.y, "y")
     axes.grid(True, axis="x" if panel.y.scale == "category" else "both")
 
 
@@ -125,6 +131,21 @@ def _prepare(axes: Axes, axis: Axis, which: str) -> None:
         own.set_minor_locator(NullLocator())
     if axis.limits is not None:
         set_limits(*axis.limits)
+
+
+def _give_room(axes: Axes, axis: Axis, which: str) -> None:
+    """Room around marks that stand at one place.
+
+    Matplotlib makes it only for places that are equal to the last bit, and the bars of a point are put through a
+    transform and back, which rounds: what is left then is an axis too short to be drawn.
+    """
+    if axis.scale == "category" or axis.limits is not None:
+        return
+    low, high = axes.dataLim.intervalx if which == "x" else axes.dataLim.intervaly
+    size = max(abs(low), abs(high))
+    if math.isfinite(size) and high - low <= SAME * size:
+        room = (ROOM * size) or ROOM
+        (axes.set_xlim if which == "x" else axes.set_ylim)(low - room, high + room)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:
