@@ -30,6 +30,7 @@ ALLOWED = {
     "cache": ("cache", "errors", "files", "specs"),
     "doctor": ("doctor", "registry", "cache", "assets", "engine", "sweep.suite", "text"),
     "scaffold": (*REGISTRY, "scaffold"),
+    "hub": (),
     "picking": ("selector", "seeds"),
     "report": ("report", "engine.choices", "sweep.store", "sweep.schema", "errors", "files", "seeds", "text", "units"),
     # It composes rooms, as a sweep does, and is no part of one.

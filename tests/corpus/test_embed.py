@@ -191,6 +191,7 @@ def test_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> str:
         raise OSError("no route to the hub\nand a long story")
 
+    monkeypatch.setattr("ttft_bench.corpus.sentence.ask_hub", lambda *_: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(ModelError, match=r"no route to the hub\): check the name and the network") as caught:
         load_embedder("someone/some-model")
@@ -298,6 +299,7 @@ def test_a_hub_repository_of_pickles_is_refused_with_the_remedy(
         asked.append((repository, revision))
         return str(tmp_path)
 
+    monkeypatch.setattr("ttft_bench.corpus.sentence.ask_hub", lambda *_: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: ["config.json", "pytorch_model.bin"])
     for revision in ("", "@refs/pr/1"):

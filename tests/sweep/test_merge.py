@@ -100,6 +100,17 @@ def test_side_files_come_along_each_record_once(tmp_path):
     assert not (tmp_path / "out" / store.DOCUMENTS).exists()
 
 
+def test_runs_of_different_suites_are_joined_with_a_word_about_it(tmp_path):
+    for name, suite in (("one", "quick"), ("same", "quick"), ("two", "minipile")):
+        write(tmp_path / name, (name, {}))
+        manifest = store.read_manifest(tmp_path / name) or {}
+        store.write_manifest(tmp_path / name, {**manifest, "suite": {"name": suite}})
+    assert merge_runs([tmp_path / "one", tmp_path / "same"], tmp_path / "alike").warnings == ()
+    found = merge_runs([tmp_path / "one", tmp_path / "two"], tmp_path / "out")
+    assert found.rows == 2 and "of different suites (quick, minipile)" in " ".join(found.warnings)
+    assert store.load_run(tmp_path / "out").manifest["suite"]["name"] == "quick + minipile"
+
+
 def write_texts(folder, text, **identity):
     """A run with one row of document 7, whose text in this run's corpus is ``text``."""
     write(folder, (folder.name, {"document_ids": [7]}), identity=identity)

@@ -26,6 +26,7 @@ from ttft_bench.corpus.cachefiles import Note, silent
 from ttft_bench.corpus.plainmodel import finish_plain, is_plain
 from ttft_bench.draws import drawing
 from ttft_bench.errors import ModelError
+from ttft_bench.hub import ask_hub
 from ttft_bench.text import printable
 
 DEFAULT_EMBEDDER = "all-minilm-l6-v2"
@@ -152,6 +153,7 @@ def _from_hub(name: str, note: Note) -> Path:
     repository = repository if "/" in repository else f"sentence-transformers/{repository}"
     note(f"fetching embedder {repository} from its hub, unless it is there already")
     try:
+        ask_hub(repository, revision or None)
         folder = Path(
             snapshot_download(
                 repository,
@@ -163,7 +165,7 @@ def _from_hub(name: str, note: Note) -> Path:
         if not any(path.suffix == ".safetensors" for path in _model_files(folder)):
             _explain_pickles(name, repository, revision or None)
         return folder
-    except (OSError, HfHubHTTPError, HFValidationError) as error:
+    except (OSError, LookupError, HfHubHTTPError, HFValidationError) as error:
         lines = str(error).strip().splitlines()
         reason = printable(lines[0], 160) if lines else type(error).__name__
         raise ModelError(

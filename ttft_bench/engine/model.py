@@ -11,6 +11,7 @@ import torch
 
 from ttft_bench.engine.precision import resolve_precision
 from ttft_bench.errors import ModelError, UsageError
+from ttft_bench.hub import ask_hub
 from ttft_bench.text import printable
 
 #: BOS tokens that open a chat turn rather than a text: no document may start with one.
@@ -110,6 +111,7 @@ def load_tokenizer(source: str | Path) -> Any:
 
     _quiet()
     try:
+        _ask(source)
         return AutoTokenizer.from_pretrained(str(source))
     except Exception as error:
         raise _cannot_load(source, "tokenizer", error) from error
@@ -211,6 +213,7 @@ def model_fingerprint(source: str | Path) -> str:
         from transformers import AutoConfig
 
         try:
+            _ask(source)
             return str(AutoConfig.from_pretrained(str(source))._commit_hash)
         except Exception as error:
             raise _cannot_load(source, "model", error) from error
@@ -222,6 +225,11 @@ def model_fingerprint(source: str | Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def _ask(source: str | Path) -> None:
+    if not Path(source).exists():
+        ask_hub(str(source))
 
 
 def _quiet() -> None:

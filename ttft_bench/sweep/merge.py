@@ -146,7 +146,7 @@ def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, 
         repeated=repeated,
         replaced=replaced,
         conflicts=tuple(conflicts),
-        warnings=(*dropped, *apart),
+        warnings=(*dropped, *apart, *_of_several(runs)),
     )
 
 
@@ -169,6 +169,21 @@ def _apart(labels: Sequence[str], runs: Sequence[store.Run]) -> list[str]:
     return [
         "picks and documents are left out: the runs are of different corpora, in which one number is two documents "
         f"({shown}); for `align` and `sweep --picks`, use the runs themselves"
+    ]
+
+
+def _suite_names(runs: Sequence[store.Run]) -> list[str]:
+    return list(dict.fromkeys(str((run.manifest.get("suite") or {}).get("name", "unnamed")) for run in runs))
+
+
+def _of_several(runs: Sequence[store.Run]) -> list[str]:
+    """That the runs are of different suites, which is legitimate and easily a slip."""
+    names = _suite_names(runs)
+    if len(names) < 2:
+        return []
+    return [
+        f"the runs are of different suites ({', '.join(names)}): a report keeps apart what their rows say differs, and "
+        "takes the rest of their settings to be equal; `ttft-bench compare` lists what is not"
     ]
 
 
@@ -201,14 +216,13 @@ def _join_journals(sources: Sequence[Path], target: Path) -> None:
 def _manifest(labels: Sequence[str], runs: Sequence[store.Run], conflicts: Sequence[Conflict]) -> dict[str, Any]:
     manifests = [run.manifest for run in runs]
     ids = [str(manifest.get("run_id") or label) for manifest, label in zip(manifests, labels, strict=True)]
-    names = list(dict.fromkeys(str((manifest.get("suite") or {}).get("name", "unnamed")) for manifest in manifests))
     suite = _common([manifest.get("suite") or {} for manifest in manifests])
     return {
         "run_id": hashlib.sha256("\n".join(ids).encode()).hexdigest()[:12],
         "created": store.now(),
         "state": "merged",
         "schema_version": SCHEMA_VERSION,
-        "suite": {**suite, "name": " + ".join(names)},
+        "suite": {**suite, "name": " + ".join(_suite_names(runs))},
         "plan": _plan([manifest.get("plan") or {} for manifest in manifests]),
         # A list stands for values that differ, and equals none of them: no sweep goes on with a mixture by mistake.
         "identity": _union([manifest.get("identity") or {} for manifest in manifests]),
