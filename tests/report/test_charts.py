@@ -161,6 +161,14 @@ def test_strata_share_one_scale_and_say_how_many_prompts(view: View) -> None:
     assert len({panel.x.limits for panel in chart.panels}) == 1
 
 
+def test_prompts_of_which_nothing_was_learned_are_drawn(make_cell: Make) -> None:
+    rows = [make_cell("knn", prompt, 100.0, stratum="clean") for prompt in range(6)]
+    made = charts(one_view(rows))
+    low, high = made["strata"].panels[0].x.limits or (0.0, 0.0)
+    assert low < 100.0 < high
+    assert "strata.png" in draw_files(list(made.values())), "without a warning, which would be an error here"
+
+
 def test_a_use_of_the_picks_that_shares_no_strategy_is_named_not_drawn() -> None:
     curve = [(5, 88.0, 2.9)]
     rows = [*budgets({"a": curve}, n=12), *budgets({"b": curve}, n=12, arm="in-context", trainable="", lr=None)]

@@ -59,7 +59,8 @@ def _scale(found: list[SettingSummary]) -> tuple[float, float]:
     """One scale for all strata, with room for the untouched model."""
     bounds = [item.bpb_pct_mean for item in found]
     reach = [100.0, *(value for item in bounds for value in (item.value, item.low, item.high) if value is not None)]
-    room = 0.04 * (max(reach) - min(reach))
+    # Where nothing was learned, all stand at 100.
+    room = max(0.04 * (max(reach) - min(reach)), 0.05)
     return min(reach) - room, max(reach) + room
 
 
