@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -47,8 +45,7 @@ def test_a_choice_is_a_choice(monkeypatch):
 
 
 def test_the_probe_times_both_and_draws_nothing(tiny_model_dir):
-    before, start = torch.random.get_rng_state(), time.perf_counter()
+    before = torch.random.get_rng_state()
     assert bf16_lead(torch.get_num_threads()) > 0
-    assert time.perf_counter() - start < 60
     assert torch.equal(torch.random.get_rng_state(), before)
     assert load_model(tiny_model_dir, device="cpu", precision="auto").precision in ("fp32", "bf16")

@@ -187,7 +187,7 @@ def test_figures_follow_the_theme(open_page: Callable[..., Page], scheme: str) -
     is_dark = scheme == "dark"
     assert (luminance(ink) > luminance(paper)) == is_dark
     page.click("#theme")
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(500)
     assert (luminance(ink) > luminance(paper)) != is_dark
 
 

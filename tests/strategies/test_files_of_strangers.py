@@ -53,5 +53,5 @@ def test_one_that_fails_is_broken_and_says_why(planted, name, cause):
 
 
 def test_one_that_hangs_is_given_up(planted):
-    path, fault = registry._ask_path(registry.entry("hangs-suite", SUITES), timeout_s=3.0)
-    assert (path, fault) == ("", "its function took longer than 3 s")
+    path, fault = registry._ask_path(registry.entry("hangs-suite", SUITES), timeout_s=6.0)
+    assert (path, fault) == ("", "its function took longer than 6 s")
