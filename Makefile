@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 KERNELS := $(VENV)/.kernels
+# make test WORKERS=2: so many processes at once, each with whole files of tests. Empty: one.
+WORKERS ?=
 
 .DEFAULT_GOAL := help
 
@@ -33,7 +35,7 @@ $(KERNELS): $(STAMP)
 	@touch $(KERNELS)
 
 test: $(STAMP) $(KERNELS) ## Run all tests, the end-to-end ones on the real model and corpus included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadfile)
 
 lint: $(STAMP) ## Check style and types
 	$(BIN)/ruff check .
