@@ -117,6 +117,18 @@ def test_it_is_small_enough_and_draws_every_figure_without_a_request_or_complain
     assert EVIL in page.evaluate("document.querySelector('#failures').textContent")
 
 
+@pytest.mark.parametrize("width", [1200, 400])
+def test_charts_that_are_drawn_move_nothing(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(width=width)
+    # Titles and legends around a chart are there from the start; how wide a scroll bar is must not matter.
+    height = "document.documentElement.scrollHeight"
+    before = page.evaluate(height)
+    count = page.locator(".plot .main-svg").count()
+    draw_all(page)
+    assert page.locator(".plot .main-svg").count() > count, "some were drawn later"
+    assert abs(page.evaluate(height) - before) <= 2
+
+
 def test_the_table_sorts_and_filters(open_page: Callable[..., Page]) -> None:
     page = open_page()
     head = page.locator("#settings th[data-key=bpb_pct_mean]")
@@ -138,6 +150,7 @@ def test_the_table_sorts_and_filters(open_page: Callable[..., Page]) -> None:
 
 def test_downloads_carry_what_is_shown(open_page: Callable[..., Page], tmp_path: Path) -> None:
     page = open_page()
+    draw_all(page)  # what is drawn while somebody clicks takes its time
 
     def download(kind: str) -> bytes:
         with page.expect_download(timeout=120_000) as waiting:  # a busy machine takes its time

@@ -30,12 +30,24 @@
     return { ...own, ...line, ...standoff };
   }
 
+  function height(own, narrow) {
+    return narrow && !own.yaxis.ticktext ? Math.min(own.height, 360) : own.height;
+  }
+
+  // Room before there is a chart: drawing it moves nothing that somebody reads or points at.
+  function reserve(figure) {
+    figure.querySelectorAll(".plot").forEach((plot, place) => {
+      const width = plot.clientWidth || window.innerWidth;
+      plot.style.minHeight = `${height(specs[figure.id][place].layout, width < NARROW_PX)}px`;
+    });
+  }
+
   function layout(spec, width) {
     const narrow = width < NARROW_PX;
     const own = spec.layout;
     return painted({
       ...own,
-      height: narrow && !own.yaxis.ticktext ? Math.min(own.height, 360) : own.height,
+      height: height(own, narrow),
       margin: { l: 8, r: 10, t: narrow ? 8 : 30, b: 8 }, // above a wide chart: its buttons
       xaxis: axis(own.xaxis, narrow),
       yaxis: axis(own.yaxis, narrow),
@@ -50,6 +62,7 @@
   }
 
   function draw(figure) {
+    reserve(figure);
     const hidden = new Set([...figure.querySelectorAll('.legend [aria-pressed="false"]')].map((item) => Number(item.dataset.entry)));
     figure.querySelectorAll(".plot").forEach((plot, place) => {
       const spec = specs[figure.id][place];
@@ -69,7 +82,10 @@
       if (entry.isIntersecting && !entry.target.dataset.drawn) draw(entry.target);
     }
   }, { rootMargin: "600px" });
-  figures.forEach((figure) => near.observe(figure));
+  figures.forEach((figure) => {
+    reserve(figure);
+    near.observe(figure);
+  });
   const drawn = () => figures.filter((figure) => figure.dataset.drawn);
 
   for (const figure of figures) {

@@ -113,7 +113,7 @@
       link.href = URL.createObjectURL(new Blob([content()], { type }));
       link.download = name;
       link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000); // a busy browser begins later
     });
   }
 })();
