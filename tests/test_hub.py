@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -17,14 +17,14 @@ Answer = Callable[[type[Exception] | None], list[tuple[str, str | None, float]]]
 
 
 @pytest.fixture
-def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Answer:
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
     """A hub that answers every question with an error of the kind given, or knows everything; what it was asked."""
     import huggingface_hub
     import transformers
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("a loader was let at the hub")
+    def forbidden(*_: object, local_files_only: bool = False, **__: object) -> None:
+        raise LocalEntryNotFoundError("no") if local_files_only else AssertionError("a loader was let at the hub")
 
     def make(kind: type[Exception] | None) -> list[tuple[str, str | None, float]]:
         asked = []
@@ -39,7 +39,6 @@ def answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Answer:
         monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
         return asked
 
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", forbidden)
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", forbidden)
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", forbidden)
@@ -86,8 +85,19 @@ def test_another_answer_of_a_hub_leaves_it_to_the_loader(answer: Answer) -> None
             load("some/model")
 
 
-def test_what_is_cached_is_not_asked_for(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answer(None)
-    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: "config.json")
+@pytest.mark.parametrize("file", ["config.json", "modules.json"])
+def test_what_is_cached_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    """Laid out as the hub's client lays it out; embedders of static vectors have no ``config.json``."""
+    import huggingface_hub
+
+    repository = tmp_path / "models--some--model"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / file).write_text("{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: pytest.fail("asked for what is here"))
     ask_hub("some/model")
-    assert asked == []
+    with pytest.raises(pytest.fail.Exception):
+        ask_hub("some/other")

@@ -6,28 +6,32 @@ eighty seconds to become an error.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 #: A hub that has not answered by then is as good as unreachable.
 TIMEOUT_S = 10.0
 
 
 def ask_hub(repository: str, revision: str | None = None) -> None:
-    """Ask once whether a repository is there, unless its configuration is in the local cache already.
+    """Ask once whether a repository is there, unless the local cache has some of it: then its loader may do without.
 
     Raises:
         LookupError: the hub has no such repository or revision, or does not show it to this user.
         OSError: the hub cannot be reached, or hub ids are switched off (``HF_HUB_OFFLINE``).
         ValueError: the name is no name of a repository.
     """
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
         HFValidationError,
+        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     try:
-        if isinstance(try_to_load_from_cache(repository, "config.json", revision=revision), str):
+        with suppress(LocalEntryNotFoundError):
+            snapshot_download(repository, revision=revision, local_files_only=True)
             return
         HfApi().model_info(repository, revision=revision, timeout=TIMEOUT_S)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:

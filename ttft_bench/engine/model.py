@@ -228,6 +228,7 @@ def model_fingerprint(source: str | Path) -> str:
 
 
 def _ask(source: str | Path) -> None:
+    """Ask the hub for what is no path of this machine."""
     if not Path(source).exists():
         ask_hub(str(source))
 

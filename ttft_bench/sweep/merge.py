@@ -146,7 +146,7 @@ def write_merge(paths: Sequence[Path], output: Path, *, compress: bool = False, 
         repeated=repeated,
         replaced=replaced,
         conflicts=tuple(conflicts),
-        warnings=(*dropped, *apart, *_of_several(runs)),
+        warnings=(*dropped, *apart, *_of_several_suites(runs)),
     )
 
 
@@ -176,7 +176,7 @@ def _suite_names(runs: Sequence[store.Run]) -> list[str]:
     return list(dict.fromkeys(str((run.manifest.get("suite") or {}).get("name", "unnamed")) for run in runs))
 
 
-def _of_several(runs: Sequence[store.Run]) -> list[str]:
+def _of_several_suites(runs: Sequence[store.Run]) -> list[str]:
     """That the runs are of different suites, which is legitimate and easily a slip."""
     names = _suite_names(runs)
     if len(names) < 2:
