@@ -11,17 +11,21 @@ import pytest
 from tiny import WORDS, write_model
 
 
-@pytest.fixture(autouse=True)
-def _workers_without_numba(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Spare the worker processes of tests that are not about selection the seconds that importing numba takes."""
+@pytest.fixture(scope="module", autouse=True)
+def _workers_without_numba(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Spare the worker processes of tests that are not about selection the seconds that importing numba takes.
+
+    Of a module, so that its own fixtures, which run sweeps too, find it set.
+    """
     if request.path.parent.name not in ("cli", "lab", "sweep"):
         yield
         return
     from ttft_strategies import _fast
 
     _fast._kernels.cache_clear()
-    monkeypatch.setenv("TTFT_PURE", "1")
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TTFT_PURE", "1")
+        yield
     _fast._kernels.cache_clear()
 
 

@@ -21,6 +21,8 @@ def invoke(monkeypatch, capsys, tmp_path):
     """Run the command line in this process, in an empty folder: `invoke("sweep", "--limit", "1")`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):  # rich asks for all of them
+        monkeypatch.delenv(name, raising=False)
 
     def run(*argv: str) -> Result:
         monkeypatch.setattr(sys, "argv", ["ttft-bench", *map(str, argv)])

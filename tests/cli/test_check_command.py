@@ -104,12 +104,15 @@ def test_as_json(invoke, plant):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"),
-    [("hangs", "it took longer than 4 s and was stopped"), ("ends", "it ended the process (exit code 7)")],
+    ("name", "flags", "reason"),
+    [
+        ("hangs", ("--timeout", "4"), "it took longer than 4 s and was stopped"),
+        ("ends", (), "it ended the process (exit code 7)"),
+    ],
 )
-def test_one_that_does_not_come_back_is_one_failed_line(invoke, plant, name, reason):
+def test_one_that_does_not_come_back_is_one_failed_line(invoke, plant, name, flags, reason):
     plant(name)
-    result = invoke("check", name, "--timeout", "4")
+    result = invoke("check", name, *flags)
     assert result.code == 1
     assert f"  FAILED  budgets: {reason}" in result.out
     assert result.out.count("FAILED") == 1

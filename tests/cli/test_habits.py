@@ -183,7 +183,8 @@ def test_colours_and_bars_are_for_terminals_that_want_them(changes, coloured, ba
         print("BARRED" if not progress_bar().disable else "PLAIN", flush=True)
         stderr().print("error", style="red")
     """
-    usual = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    asked = {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+    usual = {name: value for name, value in os.environ.items() if name not in asked}
     ours, theirs = pty.openpty()
     subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],

@@ -114,7 +114,8 @@ def test_the_default_output_is_named_after_date_and_suite(invoke, tiny, tmp_path
     assert folder.name[4] == folder.name[7] == "-" and folder.name.endswith("_tiny")
 
 
-def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path):
+def test_a_curated_record_is_never_written_to(invoke, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("ttft_bench.cli.resolving._today", lambda: "2026-01-02")  # midnight may pass in between
     command = ("sweep", "--config", tiny, "--limit", "1", "--budgets", "1", "--device", "cpu")
     assert invoke(*command).code == 0
     (folder,) = (tmp_path / "reports").iterdir()

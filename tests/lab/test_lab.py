@@ -270,14 +270,14 @@ def test_on_the_compiled_backend(make_lab, tmp_path, monkeypatch):
 def test_labs_of_their_own_work_at_the_same_time(tmp_path, make_lab):
     labs = [make_lab(model=load_model(write_model(tmp_path / "m"), device="cpu")) for _ in range(2)]
     found: dict[int, float] = {}
-    both = threading.Barrier(2)
+    both = threading.Barrier(2, timeout=300)
 
     def work(number: int) -> None:
         with labs[number].adapted(PROMPT) as tuned:
             both.wait()
             found[number] = tuned.bits_per_byte(PROMPT)
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from paired_rows import budgets, row, rows
@@ -146,6 +148,8 @@ def test_finetuning_that_is_cheaper_only_at_first_does_not_pay_in_the_long_run()
     assert (found.tokens.value, found.tokens.outcome) == (None, Outcome.AT_FIRST)
     # (0.2 - 0.1) / (0.6 / 200 - 0.4 / 200)
     assert found.in_words == "only at first, up to 100 tokens"
+    same = dataclasses.replace(found, token_finetune_s=found.token_context_s)
+    assert same.in_words == "only at first", "two sums that are one but for their order, and rounded apart"
     assert "only at first, up to 100 tokens" in str(break_even_table([found]).lines[0].cells[1])
     (level,) = break_even([*at_first, *in_context(85.0, context_s=0.1, score_s=0.4)])
     assert (level.tokens.outcome, level.in_words) == (Outcome.NEVER, "never")

@@ -69,7 +69,6 @@ def folders(tiny_model_dir, tiny_embedder_dir, tiny_corpus_file, tmp_path_factor
     top = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TTFT_BENCH_CACHE", str(top / "cache"))
-        patch.setenv("TTFT_PURE", "1")
         run_selection(Request(suite, top / "picks"), Log())
         run_sweep(Request(suite, top / "run", device="cpu", picks=top / "picks"), Log())
     return top / "run", top / "picks"
@@ -77,6 +76,7 @@ def folders(tiny_model_dir, tiny_embedder_dir, tiny_corpus_file, tmp_path_factor
 
 def test_every_row_with_picks_gets_its_cosine_once(folders, monkeypatch):
     run, picks = folders
+    (run / store.ALIGNMENT).unlink(missing_ok=True)
     with pytest.raises(CorpusError, match=r"lacks .* text.*--picks"):
         align_run(run, Log(), device="cpu")
     rows = [row for row in store.load_run(run).rows if row["arm"] == "finetune"]

@@ -156,14 +156,19 @@ def default_output(name: str) -> Path:
     A curated run is kept without the texts (``documents.jsonl``): it is a record of what was measured, not a
     run to go on with, so a new run never writes into it.
     """
-    from datetime import datetime
     from itertools import count
 
     from ttft_bench.sweep.store import DOCUMENTS, MANIFEST, has_journal
 
-    base = f"{datetime.now().astimezone():%Y-%m-%d}_{name}"
+    base = f"{_today()}_{name}"
     candidates = (Path("reports") / (base if number == 1 else f"{base}-{number}") for number in count(1))
     return next(path for path in candidates if not (path / MANIFEST).exists() or has_journal(path / DOCUMENTS))
+
+
+def _today() -> str:
+    from datetime import datetime
+
+    return f"{datetime.now().astimezone():%Y-%m-%d}"
 
 
 __all__ = ["default_output", "find_falsifiers", "resolve_suite"]

@@ -66,7 +66,8 @@ class BreakEven:
             return ""
         if self.tokens.outcome is Outcome.UNSTABLE:
             return "not decided: which costs more a token is not shown"
-        until = f", up to {(C - F) / (f - c):.0f} tokens" if self.tokens.outcome is Outcome.AT_FIRST else ""
+        # Two sums that are the same but for their order may round to say "at first" where the means are equal.
+        until = f", up to {(C - F) / (f - c):.0f} tokens" if self.tokens.outcome is Outcome.AT_FIRST and f > c else ""
         return f"{self.tokens.outcome}{until}"
 
 
