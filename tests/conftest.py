@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tiny import WORDS, write_model
+
+# The same examples on every machine for the same code, and no limit of milliseconds that a busy one could miss;
+# pytest --hypothesis-profile=search draws others each time.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -74,6 +74,7 @@ def test_interrupted_embedding_resumes(tmp_path: Path) -> None:
 
 def test_progress_counts_and_persists_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embed, "PERSIST_ROWS", 8)
+    monkeypatch.setattr(embed, "PERSIST_S", float("inf"))
     embed_texts(TEXTS, HashingEmbedder(), tmp_path)
     assert len(list(tmp_path.rglob("rows-*.npz"))) == 3
 

@@ -56,7 +56,7 @@ def test_a_uniform_model_costs_its_vocabulary(tiny_model_dir):
 
 
 @given(TEXTS, st.integers(4, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_document_protocol_scores_every_token_once(model, text, max_tokens):
     target = make_target(model, text, max_tokens, "document")
     n_tokens = len(tokenize(model, text)[0])
@@ -67,7 +67,7 @@ def test_document_protocol_scores_every_token_once(model, text, max_tokens):
 
 
 @given(TEXTS, st.integers(6, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_window_bytes_are_exactly_those_of_the_scored_tokens(model, text, max_tokens):
     target = make_target(model, text, max_tokens)
     # One token is one byte here, so bytes and tokens must agree, also where a character spans tokens.
@@ -111,7 +111,7 @@ def test_the_cut_is_at_the_end_of_a_word_after_the_middle():
 
 
 @given(TEXTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_halves_are_the_whole_and_neither_is_small(text):
     first, second = halves(text)
     assert first + second == text
@@ -119,7 +119,7 @@ def test_halves_are_the_whole_and_neither_is_small(text):
 
 
 @given(TEXTS, st.integers(4, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_prefix_scores_exactly_the_second_half(model, text, max_tokens):
     target = make_target(model, text, max_tokens, "prefix")
     second = halves(text)[1]

@@ -12,7 +12,7 @@ from ttft_strategies.hullft import HullFT
 RNG = np.random.default_rng(0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, 50))
 def test_shuffling_keeps_the_items_and_the_multiset_of_counts(seed: int, budget: int) -> None:
     problem = sample(budget, seed=seed)
@@ -34,7 +34,7 @@ def test_shuffling_depends_on_the_generator_and_is_not_always_hullft() -> None:
     assert np.array_equal(*again)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, 50))
 def test_uniform_support_levels_the_counts(seed: int, budget: int) -> None:
     problem = sample(budget, seed=seed)

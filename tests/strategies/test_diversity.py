@@ -66,7 +66,7 @@ CASES: list[tuple[Any, Merit]] = [
 
 
 @pytest.mark.parametrize(("cls", "merit"), CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 10_000), queries=st.integers(1, 3), trade=st.sampled_from([0.1, 0.5, 0.9]), d=st.integers(3, 9)
 )
@@ -112,7 +112,7 @@ def test_facility_location_of_a_pool_too_large_for_its_matrix(monkeypatch: pytes
     assert [answer.diagnostics["facility_location"] for answer in answers] == pytest.approx([value, value])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(1, 3))
 def test_k_center_starts_nearest_and_goes_on_farthest_first(seed: int, queries: int) -> None:
     problem = _problem(seed, queries=queries)

@@ -34,7 +34,7 @@ def _value(answer: Selection, problem: Problem, claim: Claim) -> float:
     return claim.rounded(answer.positions, problem)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 5),

@@ -49,7 +49,7 @@ def _every(size: int, budget: int, cap: int) -> list[NDArray[np.int64]]:
 CASES = (st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 40), st.floats(0.05, 5.0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(*CASES, st.sampled_from(list(RULES)), st.integers(0, 8))
 def test_counts_are_whole_never_negative_and_within_the_cap(
     seed: int, size: int, budget: int, concentration: float, rule: str, cap: int
@@ -66,7 +66,7 @@ def test_counts_are_whole_never_negative_and_within_the_cap(
 
 
 @pytest.mark.parametrize("compiled", [True, False])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(*CASES)
 def test_no_single_swap_improves_geometry(
     compiled: bool, seed: int, size: int, budget: int, concentration: float
@@ -85,7 +85,7 @@ def test_no_single_swap_improves_geometry(
             assert _loss(gram, moved) >= best - 1e-10
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(*CASES)
 def test_compiled_and_plain_geometry_agree(seed: int, size: int, budget: int, concentration: float) -> None:
     assert _fast.available(), "the compiled loops are part of the dev extra"
@@ -97,7 +97,7 @@ def test_compiled_and_plain_geometry_agree(seed: int, size: int, budget: int, co
     assert np.array_equal(compiled, plain)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 6), st.floats(0.05, 5.0), st.integers(0, 4))
 def test_rules_in_order_of_loss_and_exact_is_the_best_of_all(
     seed: int, size: int, budget: int, concentration: float, cap: int

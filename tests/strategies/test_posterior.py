@@ -17,7 +17,7 @@ from ttft_strategies.sift import SIFT
 from ttft_strategies.sift_lazy import SIFTLazy
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     queries=st.integers(1, 3),

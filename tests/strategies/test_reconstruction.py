@@ -18,7 +18,7 @@ def _problem(seed: int, budget: int, queries: int = 1, size: int = 14, d: int = 
     return make_problem(query, query.mean(axis=0) + rng.normal(size=(size, d)), budget)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 40))
 def test_herding_follows_its_recursion(seed: int, queries: int, budget: int) -> None:
     problem = _problem(seed, budget, queries)
@@ -41,7 +41,7 @@ def test_herding_reconstructs_a_target_within_the_hull_at_rate_one_over_n() -> N
         assert np.linalg.norm(pool[picks[:n]].mean(axis=0) - problem.target) <= 4.0 / n
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(2, 9))
 def test_omp_picks_by_the_least_squares_residual(seed: int, queries: int, d: int) -> None:
     problem = _problem(seed, 12, queries, d=d)

@@ -65,7 +65,7 @@ def test_duplicates_and_a_reachable_query(spec: str, device: str | None) -> None
 
 
 @pytest.mark.parametrize("spec", ["hullft", "sift"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), size=st.integers(1, 25), d=st.integers(2, 9), budget=st.integers(1, 40))
 def test_random_shapes(spec: str, seed: int, size: int, d: int, budget: int) -> None:
     problems = [problem(seed + shift, size=size, d=d, budget=budget) for shift in range(3)]

@@ -52,7 +52,7 @@ def test_a_large_noise_repeats_and_a_small_one_spreads() -> None:
     assert distinct[0] > distinct[1]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(1, 20), st.sampled_from([0.01, 0.2, 1.0]))
 def test_diagnostics_tell_the_variance_left_and_it_only_falls(seed: int, budget: int, lam: float) -> None:
     problem = _problem(seed, budget)
@@ -63,7 +63,7 @@ def test_diagnostics_tell_the_variance_left_and_it_only_falls(seed: int, budget:
     assert answer.diagnostics["posterior_variance"] == pytest.approx(curve[-1], abs=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([0.01, 0.2, 1.0]), st.integers(1, 3))
 def test_a_permuted_pool_gives_the_same_vectors(seed: int, lam: float, queries: int) -> None:
     problem = _problem(seed, budget=12, queries=queries)

@@ -52,7 +52,7 @@ def _feasible_cap(problem: Problem, cap: int) -> int:
     return max(cap, -(-problem.budget // problem.size)) if cap else 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     problems(),
     st.sampled_from(list(SOLVERS)),
@@ -78,14 +78,14 @@ def test_certificate_encloses_the_optimum_of_every_feasible_set(
         assert solution.gap <= 1e-9 or solution.objective < 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(), st.integers(1, 30), st.integers(1, 400))
 def test_vanilla_keeps_to_the_support_limit(problem: Problem, support_limit: int, max_iter: int) -> None:
     solution = frank_wolfe(_of(problem), support_limit=support_limit, max_iter=max_iter)
     assert np.count_nonzero(solution.weights) <= support_limit
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(), st.integers(0, 6), st.sampled_from([0.0, 0.05]))
 def test_corrective_is_the_optimum(problem: Problem, cap: int, ridge: float) -> None:
     cap = _feasible_cap(problem, cap)
@@ -188,7 +188,7 @@ def test_compiled_and_plain_loops_agree(seed: int, settings: dict[str, Any], mon
     np.testing.assert_allclose(compiled.weights, plain.weights, atol=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(problems(), st.sampled_from([0.0, 0.0, 0.1]))
 def test_compiled_and_plain_corrective_find_the_same_optimum(problem: Problem, ridge: float) -> None:
     with pytest.MonkeyPatch.context() as patch:

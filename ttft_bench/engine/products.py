@@ -2,8 +2,8 @@
 
 PyTorch's default (MKL in its x86 builds) goes by the maker of a processor too, oneDNN only by what it can do. Where
 both use the same instructions they are about equally fast, and then nothing is changed. They round differently in
-the last bits, so the choice must not waver between runs on one machine: it is one choice for all layers, and only a
-clear lead counts.
+the last bits, so the choice should not waver between runs on one machine: it is one choice for all layers, and only a
+clear lead counts. Where the lead is near that limit a busy machine may still decide otherwise; manifests tell how.
 """
 
 from __future__ import annotations

@@ -83,14 +83,13 @@ def _ask_child(
         finally:
             child.kill()
             child.wait()
-            reader.join(timeout=1.0)
-            if not reader.is_alive():  # else a grandchild holds the pipe; the daemon thread keeps it
-                child.stdout.close()
+            reader.join(timeout=1.0)  # longer where a grandchild holds the pipe; the daemon thread keeps it then
 
 
 def _read_lines(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
-    for line in stream:
-        lines.put(line)
+    with stream:  # by whom it is read: nobody else knows when the last line has come
+        for line in stream:
+            lines.put(line)
     lines.put(b"")
 
 
