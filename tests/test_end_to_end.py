@@ -100,7 +100,7 @@ def test_the_wheel_runs_without_the_repository(tmp_path):
 
     venv.create(tmp_path / "env", with_pip=True)
     python = str(tmp_path / "env" / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt")]
+    pip = [python, "-m", "pip", "install", "--quiet", "--retries", "10", "-c", str(ROOT / "constraints.txt")]
     run([*pip, "torch"], tmp_path)
     run([*pip, str(wheel)], tmp_path)
 

@@ -20,7 +20,7 @@ GARBAGE = {
     "g-nan-weights": "weights hold NaN",
     "g-changes-input": "read-only",
     "g-exits": "SystemExit: 0",
-    "g-for-ever": "took longer than 1 s",
+    "g-for-ever": "took longer than 5 s",
 }
 
 
@@ -98,7 +98,7 @@ def test_each_is_a_line_with_a_status_and_a_remedy(run):
 
 
 def test_those_that_misbehave_when_asked_cost_their_own_rows_only(sweep, tmp_path):
-    done = sweep(",".join(("farthest", "knn", *GARBAGE)), "--select-timeout", "1", code=1)
+    done = sweep(",".join(("farthest", "knn", *GARBAGE)), "--select-timeout", "5", code=1)
     rows = store.load_run(tmp_path / "run").rows
     by_name = {}
     for row in rows:
@@ -137,6 +137,7 @@ def test_an_embedder_that_exits_is_an_error_and_no_success(sweep, name, code):
     assert f"embedder '{name}' of ttft-broken 1.0" in done.stderr and "SystemExit: 0" in done.stderr
 
 
+@pytest.mark.timeout(1500)
 def test_names_of_built_in_ones_are_refused_until_the_stranger_is_removed(
     python, run, sweep, tmp_path, tiny_embedder_dir
 ):

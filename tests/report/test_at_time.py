@@ -55,6 +55,15 @@ def test_a_time_that_no_setting_meets_is_named_and_shown_as_a_dash():
     assert line.split("|")[2].strip() == "–"
 
 
+def test_a_setting_is_within_its_own_mean_time_however_its_seconds_round():
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        alone = [row("alone", p, 90.0, budget=2, finetune_s=draw.uniform(0.02, 0.04)) for p in range(6)]
+        found = bpb_at_times(settle(alone))
+        (time,) = found.times_s
+        assert level(found, "alone", time) == pytest.approx(90.0), seed
+
+
 def test_differences_are_paired_and_narrower_than_the_intervals_themselves():
     found = bpb_at_times(settle(budgets(CURVES)), [4.0], reference="slow")
     cell = found.at("fast", 4.0)

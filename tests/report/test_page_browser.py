@@ -71,6 +71,7 @@ def open_page(browser: Browser, page_file: Path) -> Iterator[Callable[..., Page]
     def _open(width: int = 1200, scheme: Any = "light") -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))

@@ -25,7 +25,7 @@ def told(rows: list[dict[str, Any]]) -> tuple[str, str]:
 
 def printed(rows: list[dict[str, Any]], width: int = 80) -> str:
     out = io.StringIO()
-    Console(file=out, width=width, markup=False).print(build_table(analyse(rows, {})))
+    Console(file=out, width=width, markup=False, force_terminal=False).print(build_table(analyse(rows, {})))
     return out.getvalue()
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from ttft_bench.report.paired.aggregates import bits_after, bits_before
 from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval, Outcome
 from ttft_bench.report.paired.prompts import by_setting, groups_of, per_prompt, quality
-from ttft_bench.report.paired.resample import Combine, Floats, interval
+from ttft_bench.report.paired.resample import Combine, Floats, interval, sums_by_group
 from ttft_bench.report.stats import Key, Row, total_seconds
 
 #: A setting that measured a smaller part of the prompts is left out, so that it does not cost the others their prompts.
@@ -236,16 +236,19 @@ def _at(times: Floats, bpb_pct: Floats, time_s: float) -> Floats:
 
 
 def _interval(data: _Data, combine: Combine, confidence: float) -> Interval:
-    counted = np.concatenate([data.values, np.ones((len(data.groups), 1))], axis=1)
-    found = interval(counted, data.groups, combine, confidence)
+    found = interval(_counted(data), data.groups, combine, confidence)
     if found.outcome is Outcome.NO_DATA and data.groups:
         return dataclasses.replace(found, outcome=Outcome.NOT_REACHED)
     return found
 
 
+def _counted(data: _Data) -> Floats:
+    return np.concatenate([data.values, np.ones((len(data.groups), 1))], axis=1)
+
+
 def _line(label: str, data: _Data, places: Sequence[int]) -> Line:
-    sums = np.concatenate([data.values.sum(axis=0), [float(len(data.groups))]])
-    times, bpb_pct = _points(sums, places)
+    # In the order of the intervals: a setting's own mean time is one of those looked at, and must be within itself.
+    times, bpb_pct = _points(sums_by_group(_counted(data), data.groups).sum(axis=0), places)
     order = sorted(range(len(places)), key=lambda item: (times[item], bpb_pct[item]))
     points, best = [], np.inf
     for item in order:
