@@ -24,11 +24,14 @@ import numpy as np
 from ttft_bench.report.paired.aggregates import bits_after, bits_before
 from ttft_bench.report.paired.outcomes import CONFIDENCE, Interval, Outcome
 from ttft_bench.report.paired.prompts import by_setting, groups_of, per_prompt, quality
-from ttft_bench.report.paired.resample import Combine, Floats, interval, sums_by_group
+from ttft_bench.report.paired.resample import Combine, Floats, interval
 from ttft_bench.report.stats import Key, Row, total_seconds
 
 #: A setting that measured a smaller part of the prompts is left out, so that it does not cost the others their prompts.
 MIN_COVERAGE = 0.8
+#: A setting is within a time that it exceeds by no more than this part of it. Seconds are added prompt by prompt, by
+#: group or by draw, which round apart in the last bits, and a line of one setting is looked at just where it ends.
+ROUNDING = 1e-9
 
 Aggregate = Literal["mean", "corpus"]
 
@@ -219,7 +222,7 @@ def _minus(one: Combine, other: Combine) -> Combine:
 
 def _at(times: Floats, bpb_pct: Floats, time_s: float) -> Floats:
     """Interpolate on the lower envelope; points along the last axis."""
-    in_time = times <= time_s
+    in_time = times <= time_s * (1 + ROUNDING)
     best = np.where(in_time, bpb_pct, np.inf).min(axis=-1)
     # The frontier's left neighbour: the fastest of the best in time.
     start = np.where(in_time & (bpb_pct == best[..., None]), times, np.inf).min(axis=-1)
@@ -229,26 +232,23 @@ def _at(times: Floats, bpb_pct: Floats, time_s: float) -> Floats:
     goal = np.where(better & (times == end[..., None]), bpb_pct, np.inf).min(axis=-1)
     ends = np.isfinite(end)
     with np.errstate(invalid="ignore"):
-        share = np.where(ends, (time_s - start) / np.where(ends, end - start, 1.0), 0.0)
+        share = np.where(ends, (time_s - start) / np.where(ends, end - start, 1.0), 0.0).clip(0.0, 1.0)
         found = best + share * (np.where(ends, goal, best) - best)
     result: Floats = np.where(np.isfinite(best), found, np.nan)
     return result
 
 
 def _interval(data: _Data, combine: Combine, confidence: float) -> Interval:
-    found = interval(_counted(data), data.groups, combine, confidence)
+    counted = np.concatenate([data.values, np.ones((len(data.groups), 1))], axis=1)
+    found = interval(counted, data.groups, combine, confidence)
     if found.outcome is Outcome.NO_DATA and data.groups:
         return dataclasses.replace(found, outcome=Outcome.NOT_REACHED)
     return found
 
 
-def _counted(data: _Data) -> Floats:
-    return np.concatenate([data.values, np.ones((len(data.groups), 1))], axis=1)
-
-
 def _line(label: str, data: _Data, places: Sequence[int]) -> Line:
-    # In the order of the intervals: a setting's own mean time is one of those looked at, and must be within itself.
-    times, bpb_pct = _points(sums_by_group(_counted(data), data.groups).sum(axis=0), places)
+    sums = np.concatenate([data.values.sum(axis=0), [float(len(data.groups))]])
+    times, bpb_pct = _points(sums, places)
     order = sorted(range(len(places)), key=lambda item: (times[item], bpb_pct[item]))
     points, best = [], np.inf
     for item in order:

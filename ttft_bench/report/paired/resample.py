@@ -48,8 +48,11 @@ def interval(values: NDArray[Any], groups: Sequence[str], combine: Combine, conf
     n = len(groups)
     if n == 0:
         return Interval(None, None, None, 0, 0, Outcome.NO_DATA, confidence)
-    sums = sums_by_group(values, groups)
-    g = len(sums)
+    rows = np.asarray(values, dtype=np.float64).reshape(n, -1)
+    names, owner = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    g = len(names)
+    sums = np.zeros((g, rows.shape[1]))
+    np.add.at(sums, owner, rows)
     with np.errstate(all="ignore"):
         value = float(combine(sums.sum(axis=0)))
     if not np.isfinite(value):
@@ -62,18 +65,6 @@ def interval(values: NDArray[Any], groups: Sequence[str], combine: Combine, conf
     else:
         low, high, outcome = _bounds(sums, combine, value, confidence, N_RESAMPLES)
     return Interval(value, low, high, n, g, outcome, confidence)
-
-
-def sums_by_group(values: NDArray[Any], groups: Sequence[str]) -> Floats:
-    """Sums over the prompts of each group, shape (g, m), for values of shape (n, m).
-
-    What is compared with a figure of :func:`interval` has to be added in its order: another rounds otherwise.
-    """
-    rows = np.asarray(values, dtype=np.float64).reshape(len(groups), -1)
-    names, owner = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, owner, rows)
-    return sums
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[str], confidence: float = CONFIDENCE) -> Interval:
@@ -169,4 +160,4 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-__all__ = ["N_RESAMPLES", "Combine", "Floats", "interval", "mean_interval", "ratio", "sums_by_group"]
+__all__ = ["N_RESAMPLES", "Combine", "Floats", "interval", "mean_interval", "ratio"]
