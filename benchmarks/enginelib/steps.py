@@ -85,8 +85,7 @@ def _steps(plan: Plan, engine: Engine, items: dict[int, torch.Tensor]) -> Row:
     backend = engine.backend
 
     def fresh() -> None:
-        backend.gradient(batch)
-        backend.update(5e-5)
+        backend.fresh(batch, 5e-5)
 
     figures = {
         "fresh_s": seconds(fresh, plan.device, plan.rounds, plan.inner),

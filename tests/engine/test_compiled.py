@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.compiled import CompiledBackend, Options
 from ttft_bench.engine.compiled.attention import NAME, is_plainly_causal
 from ttft_bench.engine.compiled.road import SplitRoad, WholeRoad, copy_all
-from ttft_bench.engine.compiled.rules import Update
+from ttft_bench.engine.compiled.rules import Update, dithered
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.lanes import open_lanes
 from ttft_bench.engine.model import load_model, state_hash
@@ -133,9 +134,9 @@ def test_compiling_is_counted_apart_and_happens_outside_the_clock(folder, monkey
     engine = Engine(model, backend="compiled", options=PLAIN)
     build, clock, slept = CompiledBackend._build, time.perf_counter, []
 
-    def slow(self, tokens):
+    def slow(self, length, tokens):
         slept.append(10_000.0)  # longer than any machine takes for the steps themselves
-        return build(self, tokens)
+        return build(self, length, tokens)
 
     monkeypatch.setattr(CompiledBackend, "_build", slow)
     monkeypatch.setattr(time, "perf_counter", lambda: clock() + sum(slept))
@@ -206,7 +207,7 @@ def test_a_head_with_something_of_its_own_takes_the_whole_road(folder):
 
 
 def test_what_cannot_be_built_falls_back_once_with_the_cause(folder, monkeypatch):
-    def broken(self, tokens):
+    def broken(self, length, tokens):
         raise RuntimeError("no compiler here")
 
     monkeypatch.setattr(CompiledBackend, "_build", broken)
@@ -315,6 +316,58 @@ def test_moments_count_as_zero_at_the_first_step():
             update()
             results.append(group.weights.clone())
         assert torch.equal(*results) and results[0].isfinite().all()
+
+
+def test_a_dithered_shadow_keeps_the_mean_of_steps_that_rounding_to_the_nearest_loses():
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randint(1, 16, (400_000,), generator=generator) * 0.0078125  # bf16 values all
+    after, moment = before + 2e-5, torch.randn(before.shape, generator=generator) * 1e-6
+    found = dithered(after, moment)
+    assert torch.equal(found.bfloat16().float(), found) and torch.equal(before.bfloat16().float(), before)
+    assert torch.equal(after.bfloat16().float(), before), "to the nearest, no weight moves"
+    assert float((found - before).mean()) == pytest.approx(2e-5, rel=0.03)
+    assert torch.equal(dithered(after, moment), found) and not torch.equal(dithered(after, moment * 2), found)
+    places = (after.view(torch.int32) & 0xFFFF).float() / 65536
+    for place in places.unique()[:8]:
+        here = places == place
+        assert float((found != before)[here].float().mean()) == pytest.approx(float(place), abs=0.02)
+    odd = torch.tensor([0.0, -0.0, float("inf"), float("-inf"), float("nan"), -1.5])
+    assert torch.equal(dithered(odd, odd).nan_to_num(7.0), odd.nan_to_num(7.0))
+
+
+@pytest.mark.parametrize("options", [PLAIN, Options(compile=False, split=False), Options(compile=False, stack=False)])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_block_by_block_are_the_same_bits(folder, monkeypatch, precision, options):
+    import ttft_bench.engine.compiled.beside as module
+
+    monkeypatch.setattr(module, "LEAST", 1)
+    begun = []
+    real = module.Beside._begin
+    monkeypatch.setattr(module.Beside, "_begin", lambda self, span: begun.append(span) or real(self, span))
+    settings = {"precision": precision, "lr": 1e-3}
+    ours, _, losses = adapt(folder, STEPS, options=options, **settings)
+    assert len(set(begun)) >= 2 and begun[0] > begun[1], "each block on its own, the last first"
+    apart, _, same = adapt(folder, STEPS, options=replace(options, beside=False), **settings)
+    assert torch.equal(ours, apart) and losses == same
+    copied, start, near = adapt(folder, STEPS, options=replace(options, direct=False), **settings)
+    assert (ours - copied).norm() <= {"fp32": 1e-4, "bf16": 0.05}[precision] * (copied - start).norm()
+    assert losses == pytest.approx(near, rel=1e-2)
+
+
+def test_a_shape_that_is_built_between_steps_leaves_the_gradient_in_place(folder, monkeypatch):
+    import ttft_bench.engine.compiled.backend as module
+
+    monkeypatch.setattr(module, "choose_bucket", lambda length, limit: length)
+    sequences = {0: torch.arange(1, 20), 1: torch.arange(1, 31)}
+    steps = [Step(0, True), Step(0, False), Step(1, True)]
+    hashes = []
+    for parts in ((steps,), (steps[:1], steps[1:])):  # the second builds its other shape before a reused step
+        model = load_model(folder, device="cpu")
+        with Engine(model, backend="compiled", options=PLAIN).adaptation() as adaptation:
+            for part in parts:
+                adaptation.advance(part, sequences)
+            hashes.append(state_hash(model.module))
+    assert hashes[0] == hashes[1]
 
 
 def test_copies_of_mixed_kinds_arrive():

@@ -17,10 +17,16 @@ PHASES = ("forward", "backward", "update", "after the update", "scoring")
 FAILURES = (RuntimeError, KeyboardInterrupt, torch.OutOfMemoryError, MemoryError)
 
 
-@pytest.fixture(scope="module", params=["eager", "compiled"])
+@pytest.fixture(scope="module", params=["eager", "compiled", "compiled, blocks apart"])
 def engine(request, tmp_path_factory):
     model = load_model(write_model(tmp_path_factory.mktemp("faults") / "m"), device="cpu")
-    return Engine(model, Settings(lr=1e-3), backend=request.param, options=Options(compile=False))
+    name, apart = request.param.split(",")[0], "apart" in request.param
+    with pytest.MonkeyPatch.context() as patch:
+        if apart:
+            patch.setattr("ttft_bench.engine.compiled.beside.LEAST", 1)
+        made = Engine(model, Settings(lr=1e-3), backend=name, options=Options(compile=False))
+    assert name == "eager" or bool(made.backend._beside.blocks) is apart
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +62,10 @@ def inject(monkeypatch, engine, phase, number, failure):
         faulty = fail_on_call(number, failure, torch.Tensor.backward)
         monkeypatch.setattr(torch.Tensor, "backward", lambda self, *a, **k: faulty(self, *a, **k))
         monkeypatch.setattr(torch.autograd, "grad", fail_on_call(number, failure, torch.autograd.grad))
-    elif phase == "update":
-        monkeypatch.setattr(backend, "update", fail_on_call(number, failure, backend.update))
-    elif phase == "after the update":
-        monkeypatch.setattr(backend, "update", fail_on_call(number, failure, backend.update, after=True))
+    elif phase in ("update", "after the update"):
+        owner, name = (backend, "update") if backend.name == "eager" else (backend._update, "apply")
+        faulty = fail_on_call(number, failure, getattr(owner, name), after=phase == "after the update")
+        monkeypatch.setattr(owner, name, faulty)
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda kind: kind.__name__)

@@ -61,6 +61,12 @@ class Backend(ABC):
     def update(self, lr: float) -> None:
         """Take one optimizer step with the gradient in place, which stays there."""
 
+    def fresh(self, batch: Any, lr: float, loss_weight: float = 1.0) -> torch.Tensor:
+        """A whole step: :meth:`gradient`, then :meth:`update`; a backend may let them overlap."""
+        loss = self.gradient(batch, loss_weight)
+        self.update(lr)
+        return loss
+
     @abstractmethod
     def restore(self) -> None:
         """Bring weights and optimizer state back to what they were at first, bit for bit."""

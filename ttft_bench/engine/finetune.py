@@ -206,9 +206,9 @@ class Engine:
         losses = []
         for step in steps:
             if step.fresh:
-                losses.append(self.backend.gradient(batches[step.item], step.loss_weight))
-            # A step that is not fresh applies the gradient that is still in place.
-            self.backend.update(lr * step.lr_scale)
+                losses.append(self.backend.fresh(batches[step.item], lr * step.lr_scale, step.loss_weight))
+            else:  # the gradient of the step before is still in place
+                self.backend.update(lr * step.lr_scale)
         return losses
 
     def _restore(self) -> None:

@@ -6,6 +6,9 @@
 ``rules``        the optimizers as arithmetic on flat tensors
 ``code``         the compiled function, with all weights as arguments, in bf16 where products are: no cast per step
 ``skeleton``     the copy of the module that is compiled: products stacked, rotary tables looked up
+``direct``       layers whose weight's gradient is multiplied straight into the flat buffer
+``beside``       a block's update, begun while the blocks before it are still at their backward pass
+``watching``     which linear layers are called, and on what
 ``attention``    causal attention without a mask, by kernels that repeat their bits
 ``road``         forward pass and loss: through the module's own head, or with a padded head of ours
 ``program``      one static shape, compiled and captured

@@ -17,7 +17,9 @@ from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.clock import synchronize
 from ttft_bench.engine.compiled.attention import REPEATABLE, choose_attention, kernels
+from ttft_bench.engine.compiled.beside import Beside
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
+from ttft_bench.engine.compiled.direct import find_direct
 from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
@@ -71,8 +73,12 @@ class CompiledBackend(Backend):
         self.repeatable = not on_cuda or self.attention in REPEATABLE
         graphs = self.options.graphs and on_cuda
         self._pool = torch.cuda.graph_pool_handle() if graphs else None
-        self._stream = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
-        self._programs: dict[int, tuple[Program, torch.Tensor]] = {}
+        urgent = -1 if self.options.priorities else 0  # an update fills the device: what is shorter goes first
+        self._stream = torch.cuda.Stream(model.device, urgent) if graphs else None  # type: ignore[no-untyped-call]
+        self._patient = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
+        self._programs: dict[int, Program] = {}
+        self._wholes: dict[int, Program] = {}
+        self._tokens: dict[int, torch.Tensor] = {}
         self._weight = torch.ones((), device=model.device)
         self._filled = {"weight": 1.0, "lr": 0.0}
         trained = select_trainable(model.module, settings.trainable)
@@ -84,8 +90,10 @@ class CompiledBackend(Backend):
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):
-            self._update = Update(parse_optimizer(settings.optimizer), self.groups, settings.clip, self._wrap)
-            self._step = Program(self._update, model.device, self._pool, self._stream)
+            rule = parse_optimizer(settings.optimizer)
+            self._update = Update(rule, self.groups, settings.clip, self._wrap, self.options.dither)
+            self._step = Program(self._update, model.device, self._pool, self._patient)
+            self._beside = self._make_beside()
             self.restore()
 
     def prepare(self, sequences: Sequence[torch.Tensor]) -> tuple[int, torch.Tensor]:
@@ -95,7 +103,7 @@ class CompiledBackend(Backend):
         tokens = torch.stack(pad(sequences, length, self.settings.batch))
         if length not in self._programs:
             with self._building(f"a step of {length} tokens"):
-                self._programs[length] = self._build(tokens)
+                self._build(length, tokens)
         return length, tokens
 
     def representatives(self, sequences: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -106,13 +114,14 @@ class CompiledBackend(Backend):
 
     def gradient(self, batch: tuple[int, torch.Tensor], loss_weight: float = 1.0) -> torch.Tensor:
         """Replay forward and backward pass."""
-        length, tokens = batch
-        program, static = self._programs[length]
-        static.copy_(tokens, non_blocking=True)
-        self._fill("weight", self._weight, loss_weight)
-        program.run()
-        loss: torch.Tensor = program.result.clone()
-        return loss
+        return self._run(self._programs, batch, loss_weight)
+
+    def fresh(self, batch: tuple[int, torch.Tensor], lr: float, loss_weight: float = 1.0) -> torch.Tensor:
+        """Replay both with the optimizer step begun block by block; one after the other where gradients are clipped."""
+        if self._beside is None:
+            return super().fresh(batch, lr, loss_weight)
+        self._fill("lr", self._update.lr, lr)
+        return self._run(self._wholes, batch, loss_weight)
 
     def update(self, lr: float) -> None:
         """Replay the optimizer step."""
@@ -131,37 +140,78 @@ class CompiledBackend(Backend):
         """Compare the weights with what was kept; buffers, which some models rewrite as they score, do not count."""
         return all(group.is_current() for group in self.groups)
 
+    def _run(self, programs: dict[int, Program], batch: tuple[int, torch.Tensor], loss_weight: float) -> torch.Tensor:
+        length, tokens = batch
+        self._tokens[length].copy_(tokens, non_blocking=True)
+        self._fill("weight", self._weight, loss_weight)
+        programs[length].run()
+        loss: torch.Tensor = programs[length].result.clone()
+        return loss
+
     def _make_code(self, trained: list[torch.nn.Parameter]) -> Code:
-        split = self.options.split and can_split(self.model)
-        siblings = find_siblings(self.model.module, trained) if self.options.stack else []
-        return make_code(self.model, split, self.attention, siblings, self._wrap)
+        model, module = self.model, self.model.module
+        split = self.options.split and can_split(model)
+        siblings = find_siblings(module, trained) if self.options.stack else []
+        # Without a shadow autocast casts weights in every pass: what is multiplied is not what is trained.
+        fits = self.options.direct and (self.options.shadow or model.precision != "bf16")
+        direct = find_direct(module, trained, siblings) if fits else []
+        head = module.get_output_embeddings()
+        direct_head = fits and split and any(head.weight is parameter for parameter in trained)
+        direct = [name for name in direct if not split or module.get_submodule(name) is not head]
+        return make_code(model, split, self.attention, siblings, direct, direct_head, self._wrap)
 
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
+        module = self.model.module
         shadow = self.options.shadow and self.model.precision == "bf16"
         dtype = torch.bfloat16 if shadow else torch.float32
-        matrices = matrix_weights(self.model.module) if shadow else set()
-        stacks = stack_parameters(self.model.module, trained, self.code.siblings)
-        cast = [stack for stack in stacks if id(stack[0]) in matrices]
-        plain = [stack for stack in stacks if id(stack[0]) not in matrices]
+        matrices = matrix_weights(module) if shadow else set()
+        stacks = {id(stack[0]): stack for stack in stack_parameters(module, trained, self.code.siblings)}
+        # Direct layers first, in the order in which they are called: what is updated together lies together.
+        direct = [id(module.get_submodule(name).weight) for name in self.code.direct]
+        direct += [id(module.get_output_embeddings().weight)] if self.code.direct_head else []
+        ordered = {key: stacks[key] for key in (*direct, *stacks)}
+        cast = [stack for key, stack in ordered.items() if key in matrices]
+        plain = [stack for key, stack in ordered.items() if key not in matrices]
         rows = head_rows(self.model) if self.code.split else {}
         groups = [FlatGroup(some, kind, rows) for some, kind in ((cast, dtype), (plain, torch.float32)) if some]
         road = SplitRoad if self.code.split else WholeRoad
         return groups, road(self.model, groups, dtype, self.code)
 
-    def _build(self, tokens: torch.Tensor) -> tuple[Program, torch.Tensor]:
-        static = tokens.clone()
-        self.code.prepare(tokens.shape[-1])
+    def _make_beside(self) -> Beside | None:
+        if not self.options.beside or not self.code.direct or self.settings.clip is not None:
+            return None
+        names = [*self.code.direct]
+        if self.code.direct_head and not self.road.tied:  # a tied one waits for the gradient of the embedding
+            names.append("head")
+        beside = Beside(self._update, self.groups[0], names, self.road.sink, self._patient)
+        beside.warm_up()
+        return beside
 
-        def step() -> torch.Tensor:
+    def _build(self, length: int, tokens: torch.Tensor) -> None:
+        static = self._tokens[length] = tokens.clone()
+        self.code.prepare(tokens.shape[-1])
+        in_place = [group.gradient.clone() for group in self.groups]  # the next step may reuse it
+
+        def gradient() -> torch.Tensor:
             with kernels(self.attention):  # around ours alone: the model's own passes may need others
                 return self.road(static, self._weight)
 
-        program = Program(step, self.model.device, self._pool, self._stream)
+        def whole() -> torch.Tensor:
+            assert self._beside is not None
+            with self._beside.listening():
+                return gradient()
+
+        program = Program(gradient, self.model.device, self._pool, self._stream)
         program.run()
         ours, theirs = float(program.result), self._reference(tokens)
         if not abs(ours - theirs) <= _TOLERANCE[self.model.precision] * max(1.0, abs(theirs)):
             raise ArithmeticError(f"its loss is {ours:.6g} where the model's own is {theirs:.6g}")
-        return program, static
+        if self._beside is not None:
+            # Never run on trial: it would change the weights. All that it calls has been called.
+            self._wholes[length] = Program(whole, self.model.device, self._pool, self._stream, warm=False)
+        for group, kept in zip(self.groups, in_place, strict=True):
+            group.gradient.copy_(kept)
+        self._programs[length] = program
 
     def _reference(self, tokens: torch.Tensor) -> float:
         with torch.no_grad():

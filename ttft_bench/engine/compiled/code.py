@@ -17,7 +17,14 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy, embedding, linear
 
 from ttft_bench.engine.compiled.attention import prepare_attention, use_causal_attention
-from ttft_bench.engine.compiled.skeleton import Siblings, make_skeleton, prepare_rotations, stack_siblings
+from ttft_bench.engine.compiled.direct import direct_product
+from ttft_bench.engine.compiled.skeleton import (
+    Siblings,
+    make_direct,
+    make_skeleton,
+    prepare_rotations,
+    stack_siblings,
+)
 from ttft_bench.engine.eager import IGNORED
 from ttft_bench.engine.model import LanguageModel
 
@@ -30,19 +37,35 @@ class Code:
 
     Attributes:
         split: whether embedding and head are outside the module; see :mod:`ttft_bench.engine.compiled.road`.
-        loss: ``(stand-ins, head weight, head bias, embedded inputs, labels)`` if split, else
-            ``(stand-ins, inputs, labels)`` -> the loss.
+        loss: ``(stand-ins, head, embedded inputs, labels)`` if split, the head being its weight, bias, token and sink,
+            else ``(stand-ins, inputs, labels)`` -> the loss.
         siblings: layers whose weights, and biases, are handed in stacked by rows, under the name of the first.
+        direct: names of the direct layers, each one's number being its place here.
+        direct_head: whether a split head is one too, the last.
         prepare: to be called with a length before the first loss of that length.
     """
 
     split: bool
     loss: Callable[..., torch.Tensor]
     siblings: Sequence[Siblings]
+    direct: Sequence[str]
+    direct_head: bool
     prepare: Callable[[int], None]
 
 
-def make_code(model: LanguageModel, split: bool, attention: str, siblings: Sequence[Siblings], wrap: Wrap) -> Code:
+#: Weight and bias of the output head, and the token and sink of a direct one.
+Head = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
+
+
+def make_code(
+    model: LanguageModel,
+    split: bool,
+    attention: str,
+    siblings: Sequence[Siblings],
+    direct: Sequence[str],
+    direct_head: bool,
+    wrap: Wrap,
+) -> Code:
     """Make the function of ``model``.
 
     Args:
@@ -50,28 +73,35 @@ def make_code(model: LanguageModel, split: bool, attention: str, siblings: Seque
         split: take the module apart; see :func:`can_split`.
         attention: one of :class:`ttft_bench.engine.compiled.options.Options`, not ``auto``.
         siblings: layers to make one product of.
+        direct: layers to make direct (:mod:`ttft_bench.engine.compiled.direct`).
+        direct_head: make a split head direct.
         wrap: torch.compile, or nothing.
     """
     module = model.module
     skeleton = make_skeleton(module)
     if attention != "model":
         use_causal_attention(skeleton, attention)
+    numbers = {name: number for number, name in enumerate(direct)}
+    leaders = {names[0] for names in siblings}
     for names in siblings:
-        stack_siblings(skeleton, names)
+        stack_siblings(skeleton, names, numbers.get(names[0]))
+    for name, number in numbers.items():
+        if name not in leaders:
+            make_direct(skeleton, name, number)
     vocabulary = module.get_output_embeddings().weight.shape[0]
     backbone = getattr(skeleton, skeleton.base_model_prefix)
 
     def split_loss(
-        tensors: dict[str, torch.Tensor],
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        embedded: torch.Tensor,
-        labels: torch.Tensor,
+        tensors: dict[str, torch.Tensor], head: Head, embedded: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
+        weight, bias, token, sink = head
         with model.autocast():
             inputs = {"inputs_embeds": embedded, "use_cache": False}
             hidden = functional_call(backbone, tensors, (), inputs).last_hidden_state
-            logits = linear(hidden, weight, bias)
+            if token is None or sink is None:
+                logits = linear(hidden, weight, bias)
+            else:
+                logits = direct_product(hidden, weight, bias, token, sink, len(numbers))
         # The head's padding counts as impossible: cutting it off would cost a copy of the gradient.
         padding = torch.arange(logits.shape[-1], device=logits.device) >= vocabulary
         return token_loss(logits.float().masked_fill(padding, float("-inf")), labels)
@@ -85,7 +115,7 @@ def make_code(model: LanguageModel, split: bool, attention: str, siblings: Seque
         prepare_rotations(skeleton, length, model.device)
         prepare_attention(attention, length, model.device)
 
-    return Code(split, wrap(split_loss if split else whole_loss), siblings, prepare)
+    return Code(split, wrap(split_loss if split else whole_loss), siblings, direct, direct_head, prepare)
 
 
 def token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -110,13 +140,13 @@ def matrix_weights(module: nn.Module) -> set[int]:
 
 
 def stand_ins(
-    part: nn.Module, leaves: Mapping[int, nn.Parameter], outside: set[int], frozen_dtype: torch.dtype
+    part: nn.Module, leaves: Mapping[int, torch.Tensor], outside: set[int], frozen_dtype: torch.dtype
 ) -> dict[str, torch.Tensor]:
     """Name -> tensor for the parameters of ``part`` that are not used as they are.
 
     Args:
         part: the module, or its backbone.
-        leaves: id of a trained parameter -> its leaf.
+        leaves: id of a trained parameter -> what is computed with.
         outside: ids of parameters that are used outside ``part``.
         frozen_dtype: of the copies of frozen matrix weights; fp32 needs none.
     """
@@ -151,4 +181,4 @@ def can_split(model: LanguageModel) -> bool:
     return ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-__all__ = ["Code", "Wrap", "can_split", "make_code", "matrix_weights", "stand_ins", "token_loss"]
+__all__ = ["Code", "Head", "Wrap", "can_split", "make_code", "matrix_weights", "stand_ins", "token_loss"]

@@ -33,6 +33,7 @@ class FlatGroup:
         first, second: fp32, flat: the optimizer's moments; what they hold before the first step is ignored.
         leaves: per stack, the view of ``shadow`` that the model computes with, padded; leaves of autograd.
         gradients: per stack, the view of ``gradient``, shaped like the leaf.
+        spans: per stack, where it begins and where the next one does.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FlatGroup:
             offsets.append(end)
             end += -(-prod(shape) // _ALIGNMENT) * _ALIGNMENT
         places = list(zip(offsets, shapes, strict=True))
+        self.spans = list(zip(offsets, [*offsets[1:], end], strict=True))
 
         def views(flat: torch.Tensor) -> list[torch.Tensor]:
             return [flat[offset : offset + prod(shape)].view(shape) for offset, shape in places]

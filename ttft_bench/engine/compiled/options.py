@@ -17,6 +17,7 @@ class Options:
     Attributes:
         shadow: with bf16, keep bf16 copies of the matrix weights, written by the optimizer, instead of
             casting them on every forward pass.
+        dither: round shadows at random instead of to the nearest, so that small steps are not lost.
         split: embed outside the compiled part and multiply with a head of our own, padded to a multiple of
             64 rows; else take the module as it is.
         stack: make one product of layers that read the same tensor.
@@ -25,16 +26,23 @@ class Options:
             does. ``auto`` is sdpa on a CPU; on a GPU, where most of PyTorch's add in whatever order thread blocks
             finish, it is flex where that can be compiled, else math: the same bits every time.
         compile: use torch.compile.
+        direct: multiply gradients of weights straight into the flat buffer.
+        beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
         graphs: capture CUDA graphs (on a CUDA device).
+        priorities: let a lane's optimizer step wait wherever another lane's forward or backward pass wants the device.
         inductor: settings of the compiler, as (name, value) pairs, for trying them out.
     """
 
     shadow: bool = True
+    dither: bool = True
     split: bool = True
     stack: bool = True
     attention: str = "auto"
     compile: bool = True
+    direct: bool = True
+    beside: bool = True
     graphs: bool = True
+    priorities: bool = True
     inductor: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:

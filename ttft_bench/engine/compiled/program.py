@@ -22,18 +22,26 @@ class Program:
         pool: memory pool of CUDA graphs that never run at the same time; None runs the function itself.
         stream: where to capture. Libraries keep workspaces by stream and a graph keeps using that of its capture, so
             graphs that may run at the same time must be captured on streams of their own.
+        warm: whether to run it at first: compilation, autotuning and libraries' workspaces come with first calls.
 
     Attributes:
         result: what the last run returned, in static tensors under a graph.
     """
 
-    def __init__(self, function: Callable[[], Any], device: torch.device, pool: Any = None, stream: Any = None) -> None:
+    def __init__(
+        self,
+        function: Callable[[], Any],
+        device: torch.device,
+        pool: Any = None,
+        stream: Any = None,
+        warm: bool = True,
+    ) -> None:
         self._function = function
         self._graph: torch.cuda.CUDAGraph | None = None
         self.result: Any = None
         if device.type == "cuda" and pool is not None:
-            self._capture(device, pool, stream)
-        else:
+            self._capture(device, pool, stream, _WARM_UPS if warm else 0)
+        elif warm:
             self.result = function()
 
     def run(self) -> None:
@@ -43,12 +51,11 @@ class Program:
         else:
             self.result = self._function()
 
-    def _capture(self, device: torch.device, pool: Any, stream: Any) -> None:
+    def _capture(self, device: torch.device, pool: Any, stream: Any, warm_ups: int) -> None:
         current = torch.cuda.current_stream(device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
-            # Compilation, autotuning and libraries' workspaces come with first calls: none may be captured.
-            for _ in range(_WARM_UPS):
+            for _ in range(warm_ups):
                 self._function()
         current.wait_stream(stream)
         graph = torch.cuda.CUDAGraph()

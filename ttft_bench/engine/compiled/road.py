@@ -17,7 +17,8 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, pad
 
-from ttft_bench.engine.compiled.code import Code, stand_ins
+from ttft_bench.engine.compiled.code import Code, Head, stand_ins
+from ttft_bench.engine.compiled.direct import Sink
 from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.model import LanguageModel
 
@@ -26,15 +27,52 @@ HEAD_ROWS = 64
 
 
 class Road(ABC):
-    """Computes the loss of a padded batch and puts its gradient into the flat groups."""
+    """Computes the loss of a padded batch and puts its gradient into the flat groups.
 
-    #: What is differentiated for, and where each gradient goes.
-    leaves: Sequence[torch.Tensor]
-    targets: Sequence[torch.Tensor]
+    Args:
+        model: its weights are those of the flat groups by now.
+        groups: the flat groups.
+        dtype: of the matrix weights.
+        code: the compiled function.
+    """
+
     #: Where the gradient of an embedding goes that is outside the compiled part; None without one.
     rows: torch.Tensor | None = None
     #: Whether ``rows`` are those of the output head too, whose gradient is there already.
     tied: bool = False
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        groups: Sequence[FlatGroup],
+        dtype: torch.dtype,
+        code: Code,
+    ) -> None:
+        module: Any = model.module
+        leaves, self._stacked = _leaves(groups)
+        gradients = [view for group in groups for view in group.gradients]
+        self._places = dict(zip(leaves, gradients, strict=True))
+        weights = [module.get_submodule(name).weight for name in code.direct]
+        weights += [module.get_output_embeddings().weight] if code.direct_head else []
+        direct = {id(weight) for weight in weights}
+        #: Where the gradients of direct layers go, which are not differentiated for: their tokens are.
+        self.sink = Sink([self._places[id(weight)] for weight in weights])
+        self._tokens = [nn.Parameter(torch.empty(1, device=model.device)) for _ in weights]
+        self._computed = {key: leaf.detach() if key in direct else leaf for key, leaf in leaves.items()}
+        by_hand = direct | self._by_hand(module)
+        #: What is differentiated for, and where each gradient goes.
+        self.leaves = [leaf for key, leaf in leaves.items() if key not in by_hand]
+        self.targets = [place for key, place in self._places.items() if key not in by_hand]
+        self._loss = code.loss
+        prefix = f"{module.base_model_prefix}." if code.split else ""
+        self._tensors: dict[str, torch.Tensor] = {}
+        for name, token in zip(code.direct, self._tokens, strict=False):
+            self._tensors[f"{name.removeprefix(prefix)}.token"] = token
+            self._tensors[f"{name.removeprefix(prefix)}.sink"] = self.sink.handle
+
+    def _by_hand(self, module: Any) -> set[int]:
+        """Ids of parameters whose gradient is computed outside of autograd."""
+        return set()
 
     @abstractmethod
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -43,7 +81,7 @@ class Road(ABC):
     def __call__(self, tokens: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Put the gradient of ``weight`` times the loss in place; return the loss."""
         loss, embedded = self.forward(tokens)
-        inputs = [*self.leaves, *([embedded] if embedded is not None else [])]
+        inputs = [*self.leaves, *self._tokens, *([embedded] if embedded is not None else [])]
         gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
         with torch.no_grad():
             copy_all(self.targets, gradients[: len(self.targets)])
@@ -54,7 +92,7 @@ class Road(ABC):
 
 
 class WholeRoad(Road):
-    """Through the module's own forward pass; arguments as for :class:`SplitRoad`."""
+    """Through the module's own forward pass; arguments as for :class:`Road`."""
 
     def __init__(
         self,
@@ -63,11 +101,8 @@ class WholeRoad(Road):
         dtype: torch.dtype,
         code: Code,
     ) -> None:
-        leaves, stacked = _leaves(groups)
-        self.leaves = list(leaves.values())
-        self.targets = [view for group in groups for view in group.gradients]
-        self._tensors = stand_ins(model.module, leaves, stacked, dtype)
-        self._loss = code.loss
+        super().__init__(model, groups, dtype, code)
+        self._tensors.update(stand_ins(model.module, self._computed, self._stacked, dtype))
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
         """See :class:`Road`."""
@@ -75,14 +110,7 @@ class WholeRoad(Road):
 
 
 class SplitRoad(Road):
-    """Embedding and head outside the module, everything between them through its backbone.
-
-    Args:
-        model: its weights are those of the flat groups by now.
-        groups: the flat groups.
-        dtype: of the matrix weights.
-        code: the compiled function.
-    """
+    """Embedding and head outside the module, everything between them through its backbone; arguments as above."""
 
     def __init__(
         self,
@@ -91,32 +119,33 @@ class SplitRoad(Road):
         dtype: torch.dtype,
         code: Code,
     ) -> None:
+        super().__init__(model, groups, dtype, code)
         module = model.module
-        leaves, stacked = _leaves(groups)
         head, table = module.get_output_embeddings(), module.get_input_embeddings()
         self._table = table.weight.detach()
         self.tied = head.weight is table.weight
-        gradients = [view for group in groups for view in group.gradients]
-        places = dict(zip(leaves, gradients, strict=True))
-        self.rows = places.get(id(table.weight))
-        by_hand = set() if self.tied else {id(table.weight)}
-        self.leaves = [leaf for key, leaf in leaves.items() if key not in by_hand]
-        self.targets = [place for key, place in places.items() if key not in by_hand]
+        self.rows = self._places.get(id(table.weight))
 
         def part(own: torch.Tensor) -> torch.Tensor:
-            return leaves[id(own)] if id(own) in leaves else _padded(own, dtype)
+            return self._computed[id(own)] if id(own) in self._computed else _padded(own, dtype)
 
-        self._head = part(head.weight), None if head.bias is None else part(head.bias)
+        token, sink = (self._tokens[-1], self.sink.handle) if code.direct_head else (None, None)
+        self._head: Head = part(head.weight), None if head.bias is None else part(head.bias), token, sink
         backbone = getattr(module, module.base_model_prefix)
-        self._tensors = stand_ins(backbone, leaves, {id(table.weight), *head_rows(model), *stacked}, dtype)
-        self._loss = code.loss
+        outside = {id(table.weight), *head_rows(model), *self._stacked}
+        self._tensors.update(stand_ins(backbone, self._computed, outside, dtype))
+
+    def _by_hand(self, module: Any) -> set[int]:
+        """The input embedding, unless it is the head too, where autograd gives the other part of its gradient."""
+        table = module.get_input_embeddings().weight
+        return set() if module.get_output_embeddings().weight is table else {id(table)}
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See :class:`Road`."""
         embedded = embedding(tokens[0], self._table)
         if self.rows is not None:
             embedded.requires_grad_()
-        loss = self._loss(self._tensors, *self._head, embedded, tokens[1])
+        loss = self._loss(self._tensors, self._head, embedded, tokens[1])
         return loss, embedded if self.rows is not None else None
 
 

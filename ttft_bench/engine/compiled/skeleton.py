@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear
+
+from ttft_bench.engine.compiled.direct import Direct
+from ttft_bench.engine.compiled.watching import watch
 
 #: Names of linear layers that read the same tensor, in the order in which they are called.
 Siblings = tuple[str, ...]
@@ -40,16 +41,13 @@ def find_siblings(module: Any, trained: Sequence[nn.Parameter]) -> list[Siblings
         trained: only layers count whose weights and biases are all among them.
     """
     keys = Counter(id(parameter) for parameter in trained)
-    calls: list[tuple[str, torch.Tensor]] = []
-    ids = torch.arange(1, 9, device=next(module.parameters()).device)[None]
     head = module.get_output_embeddings()
-    parts = {
+    parts: dict[str, Any] = {
         name: part
         for name, part in module.named_modules()
         if type(part) is nn.Linear and part is not head and all(keys[id(p)] for p in part.parameters())
     }
-    with _watching(parts, calls), torch.no_grad():
-        module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
+    calls = watch(module, parts)
     times = Counter(name for name, _ in calls)
     groups: list[list[tuple[str, torch.Tensor]]] = []
     for name, read in calls:
@@ -76,33 +74,38 @@ def stack_parameters(
     return list({id(stack[0]): stack for stack in whole}.values())
 
 
-def stack_siblings(skeleton: nn.Module, siblings: Siblings) -> None:
+def stack_siblings(skeleton: nn.Module, siblings: Siblings, index: int | None = None) -> None:
     """Make one product of ``siblings``: the first computes it, the others hand out their share.
 
-    The first one's weight, and its bias, must be replaced by those of all, stacked by rows.
+    The first one's weight, and its bias, must be replaced by those of all, stacked by rows. With an ``index`` the
+    product is direct (:mod:`ttft_bench.engine.compiled.direct`).
     """
     parts: list[Any] = [skeleton.get_submodule(name) for name in siblings]
     sizes = [part.out_features for part in parts]
     box: list[torch.Tensor] = []
-    _replace(skeleton, siblings[0], Leader(sizes, parts[0].bias is not None, box))
+    _replace(skeleton, siblings[0], Leader(parts[0], sizes, box, index))
     for name in siblings[1:]:
         _replace(skeleton, name, Follower(box))
 
 
-class Leader(nn.Module):
+def make_direct(skeleton: nn.Module, name: str, index: int) -> None:
+    """Make the linear layer ``name`` a direct one (:mod:`ttft_bench.engine.compiled.direct`)."""
+    part: Any = skeleton.get_submodule(name)
+    transposed = type(part) is not nn.Linear
+    _replace(skeleton, name, Direct(part.weight, part.bias, index, transposed))
+
+
+class Leader(Direct):
     """The product of all siblings; keeps in ``box`` what the others are about to ask for."""
 
-    def __init__(self, sizes: list[int], bias: bool, box: list[torch.Tensor]) -> None:
-        super().__init__()
-        # Stand-ins take the place of both in every call.
-        self.weight = nn.Parameter(torch.empty(0))
-        self.bias = nn.Parameter(torch.empty(0)) if bias else None
+    def __init__(self, first: Any, sizes: list[int], box: list[torch.Tensor], index: int | None) -> None:
+        super().__init__(first.weight, first.bias, index)
         self.sizes = sizes
         self.box = box
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in) -> (..., out of the first)."""
-        shares = torch.split(linear(x, self.weight, self.bias), self.sizes, -1)
+        shares = torch.split(self.multiply(x), self.sizes, -1)
         self.box[:] = shares[1:]
         return shares[0]
 
@@ -149,21 +152,6 @@ def prepare_rotations(skeleton: nn.Module, length: int, device: torch.device) ->
             part.prepare(length, device)
 
 
-@contextmanager
-def _watching(parts: Mapping[str, nn.Module], calls: list[tuple[str, torch.Tensor]]) -> Iterator[None]:
-    """Note the name and the input of every call of ``parts``."""
-
-    def hook(name: str) -> Any:
-        return lambda _, inputs: calls.append((name, inputs[0]))
-
-    hooks = [part.register_forward_pre_hook(hook(name)) for name, part in parts.items()]
-    try:
-        yield
-    finally:
-        for handle in hooks:
-            handle.remove()
-
-
 def _parent(name: str) -> str:
     return name.rpartition(".")[0]
 
@@ -176,6 +164,7 @@ __all__ = [
     "Rotation",
     "Siblings",
     "find_siblings",
+    "make_direct",
     "make_skeleton",
     "prepare_rotations",
     "stack_parameters",

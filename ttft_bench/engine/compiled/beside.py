@@ -1,0 +1,123 @@
+"""Optimizer steps of single blocks beside the backward pass of the blocks before them.
+
+An update is bound by memory, a backward pass by small products and the time between them: on two streams they
+share the device well. The arithmetic is elementwise, so nothing changes but when it happens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ttft_bench.engine.compiled.direct import Sink
+from ttft_bench.engine.compiled.flat import FlatGroup
+from ttft_bench.engine.compiled.rules import Update
+
+#: Blocks are taken together until they have so many weights: an update of fewer is over before it is launched.
+LEAST = 1 << 21
+_BLOCK = re.compile(r".*?\.\d+(?=\.)")
+
+
+class Beside:
+    """The update of a fresh step, begun block by block as gradients arrive.
+
+    Args:
+        update: the optimizer.
+        home: the group that holds the weights of all direct layers, in the order in which they are called.
+        names: of the direct layers, each one's number in the sink being its place here.
+        sink: tells which gradients are queued.
+        stream: where updates run, None for that of the backward pass.
+    """
+
+    def __init__(
+        self,
+        update: Update,
+        home: FlatGroup,
+        names: Sequence[str],
+        sink: Sink,
+        stream: Any = None,
+    ) -> None:
+        self.update = update
+        self.home = home
+        self.sink = sink
+        self.stream = stream
+        self.blocks = list(_gather(names, home))
+        self._left: list[set[int]] = []
+        self._begun: list[tuple[int, int]] = []
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """A whole step: count it, update what becomes complete inside, and whatever is left afterwards."""
+        self.update.begin()
+        self._left = [set(numbers) for numbers, _ in self.blocks]
+        self._begun = []
+        self.sink.listener = self._arrived
+        try:
+            yield
+        finally:
+            self.sink.listener = None
+        self._finish()
+
+    def warm_up(self) -> None:
+        """Take a step block by block without a backward pass: compiles what :meth:`listening` runs."""
+        with self.listening():
+            for numbers, _ in self.blocks:
+                for number in numbers:
+                    self._arrived(number)
+
+    def _arrived(self, number: int) -> None:
+        for left, (_, span) in zip(self._left, self.blocks, strict=True):
+            if number in left:
+                left.remove(number)
+                if not left:
+                    self._begin(span)
+
+    def _begin(self, span: tuple[int, int]) -> None:
+        self._begun.append(span)
+        if self.stream is None:
+            self.update.apply(self.home, span)
+            return
+        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+        with torch.cuda.stream(self.stream):
+            self.update.apply(self.home, span)
+
+    def _finish(self) -> None:
+        for span in _between(self._begun, self.home.weights.numel()):
+            self.update.apply(self.home, span)
+        for group in self.update.groups:
+            if group is not self.home:
+                self.update.apply(group)
+        if self.stream is not None and self._begun:
+            torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
+
+
+def _gather(names: Sequence[str], home: FlatGroup) -> Iterator[tuple[list[int], tuple[int, int]]]:
+    """Numbers of layers whose weights are updated together, and where these lie; last blocks first."""
+    numbers: list[int] = []
+    for number in reversed(range(len(names))):
+        numbers.append(number)
+        start, stop = home.spans[number][0], home.spans[numbers[0]][1]
+        if stop - start >= LEAST and (number == 0 or _block(names[number - 1]) != _block(names[number])):
+            yield numbers, (start, stop)
+            numbers = []
+
+
+def _block(name: str) -> str:
+    found = _BLOCK.match(name)
+    return found[0] if found else name
+
+
+def _between(spans: Sequence[tuple[int, int]], end: int) -> Iterator[tuple[int, int]]:
+    """What ``spans``, which do not overlap, leave of 0 .. ``end``."""
+    start = 0
+    for first, last in [*sorted(spans), (end, end)]:
+        if first > start:
+            yield start, first
+        start = last
+
+
+__all__ = ["Beside"]

@@ -1,0 +1,182 @@
+"""Linear layers whose weight's gradient is multiplied straight into its place, while the backward pass goes on.
+
+Autograd hands all gradients over when the last is there: then they must be copied to where the optimizer reads them,
+and no weight can be updated before. The backward pass of the layers here calls an operator that multiplies into the
+flat gradient and tells a listener, who may update a block's weights beside the backward pass of the blocks before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from ttft_bench.engine.compiled.watching import is_linear, watch
+
+_NUMBERS = itertools.count()
+_SINKS: WeakValueDictionary[int, Sink] = WeakValueDictionary()
+
+
+class Sink:
+    """Where the gradients of one backend's direct layers go.
+
+    Attributes:
+        targets: per layer, in the order of :func:`find_direct`, the gradient that is written.
+        listener: called with the number of a layer once its gradient is queued, and with it every use of its weight.
+        handle: what the compiled code, which all lanes share, is given to find this sink by: int64, on the host.
+    """
+
+    def __init__(self, targets: Sequence[torch.Tensor]) -> None:
+        self.targets = list(targets)
+        self.listener: Callable[[int], None] | None = None
+        number = next(_NUMBERS)
+        self.handle = torch.tensor(number)
+        _SINKS[number] = self
+
+
+def _weight_gradient(
+    sink: torch.Tensor, index: int, rows: torch.Tensor, columns: torch.Tensor, after: torch.Tensor
+) -> torch.Tensor:
+    found = _SINKS[int(sink)]
+    torch.mm(rows.t(), columns, out=found.targets[index])
+    if found.listener is not None:
+        found.listener(index)
+    return rows.new_empty(1, dtype=torch.float32)
+
+
+# Not torch.library.custom_op: it keeps the compiler out of what it calls, and a listener calls compiled updates.
+_LIBRARY: Any = torch.library.Library("ttft_bench", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define("weight_gradient(Tensor sink, int index, Tensor rows, Tensor columns, Tensor after) -> Tensor")
+_LIBRARY.impl("weight_gradient", _weight_gradient, "CompositeExplicitAutograd")
+
+
+def _shape(
+    sink: torch.Tensor, index: int, rows: torch.Tensor, columns: torch.Tensor, after: torch.Tensor
+) -> torch.Tensor:
+    return rows.new_empty(1, dtype=torch.float32)
+
+
+torch.library.register_fake("ttft_bench::weight_gradient", _shape, lib=_LIBRARY)
+
+
+class _Product(torch.autograd.Function):
+    """``x`` times a weight; what autograd takes for the gradient of ``token`` says that the weight's is written."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        token: torch.Tensor,
+        sink: torch.Tensor,
+        index: int,
+        transposed: bool,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight, sink)
+        ctx.index, ctx.transposed, ctx.biased = index, transposed, bias is not None
+        return linear(x, weight.t() if transposed else weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        x, weight, sink = ctx.saved_tensors
+        (gradient,) = gradients
+        below = linear(gradient, weight if ctx.transposed else weight.t())
+        rows, columns = gradient.flatten(0, -2), x.flatten(0, -2)
+        bias = rows.sum(0) if ctx.biased else None
+        if ctx.transposed:
+            rows, columns = columns, rows
+        # ``below`` is handed over so that it comes first: what follows may change the weight.
+        done = torch.ops.ttft_bench.weight_gradient(sink, ctx.index, rows, columns, below)
+        return below, None, bias, done, None, None, None
+
+
+def direct_product(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    token: torch.Tensor,
+    sink: torch.Tensor,
+    index: int,
+    transposed: bool = False,
+) -> torch.Tensor:
+    """A linear layer whose weight's gradient goes to a :class:`Sink`.
+
+    Args:
+        x: (..., in); converted to the type of the weight.
+        weight: (out, in), or (in, out) if ``transposed``; no gradient is handed to it.
+        bias: (out,), differentiated as usual, or None.
+        token: differentiated for in the weight's stead.
+        sink: the handle of the sink.
+        index: number of the layer there.
+        transposed: how the weight lies.
+    """
+    operands = x.to(weight.dtype), weight, bias, token, sink, index, transposed
+    found: torch.Tensor = _Product.apply(*operands)  # type: ignore[no-untyped-call]
+    return found
+
+
+class Direct(nn.Module):
+    """A linear layer in the skeleton; token and sink are handed in for every call, and all that is trained.
+
+    Args:
+        weight: the layer's.
+        bias: the layer's, or None.
+        index: number of the layer in its sink; None for a layer that autograd handles as usual.
+        transposed: whether the weight is (in, out).
+    """
+
+    sink: torch.Tensor
+
+    def __init__(
+        self, weight: nn.Parameter, bias: nn.Parameter | None, index: int | None = None, transposed: bool = False
+    ) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = bias
+        self.index = index
+        self.transposed = transposed
+        if index is not None:
+            self.token = nn.Parameter(torch.empty(0))
+            self.register_buffer("sink", torch.empty(0))
+
+    def multiply(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., in) -> (..., out)."""
+        if self.index is None:
+            return linear(x, self.weight, self.bias)
+        return direct_product(x, self.weight, self.bias, self.token, self.sink, self.index, self.transposed)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., in) -> (..., out)."""
+        return self.multiply(x)
+
+
+def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence[Sequence[str]]) -> list[str]:
+    """Names of the linear layers that may be direct, in the order in which they are called.
+
+    The weight must be trained and serve this layer alone, and the layer must be called once: its gradient is written,
+    not added up.
+
+    Args:
+        module: the causal language model; run once.
+        trained: the trained parameters.
+        siblings: layers that are one product, which goes by the name of the first.
+    """
+    wanted = {id(parameter) for parameter in trained}
+    owners = Counter(id(p) for part in module.modules() for p in part.parameters(recurse=False))
+    parts = {name: part for name, part in module.named_modules() if is_linear(part)}
+    times = Counter(name for name, _ in watch(module, parts))
+    fit = {name for name in times if times[name] == 1 and id(parts[name].weight) in wanted}
+    fit = {name for name in fit if owners[id(parts[name].weight)] == 1}
+    for names in siblings:
+        fit -= set(names[0 if not fit.issuperset(names) else 1 :])
+    return [name for name in times if name in fit]
+
+
+__all__ = ["Direct", "Sink", "direct_product", "find_direct"]
