@@ -7,6 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from tiny import write_model
+from ttft_bench.engine.finetune import Engine
+from ttft_bench.engine.model import load_model, state_hash
+from ttft_bench.engine.schedule import Step
+from ttft_bench.engine.score import make_target, score, training_sequence
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -18,6 +25,15 @@ def precision(monkeypatch):
 
     yield precision
     sys.modules.pop("precision", None)
+
+
+@pytest.fixture
+def rounding(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import rounding
+
+    yield rounding
+    sys.modules.pop("rounding", None)
 
 
 def rows(precision, changes):
@@ -51,9 +67,56 @@ def test_differences_are_paired_and_their_distribution_is_told(precision):
         precision.compare(exact[:1], cheap[1:])
 
 
-@pytest.mark.parametrize("name", ["precision", "precision_scored_in_bf16"])
+@pytest.mark.parametrize("name", ["precision", "precision_to_nearest", "precision_scored_in_bf16"])
 def test_the_kept_figures_are_those_of_the_notes(precision, name):
     kept = json.loads((BENCHMARKS.parent / f"reports/engine/{name}.json").read_text(encoding="utf-8"))
     assert kept["rows"] == len(kept["differences"]) == sum(kept["counts"].values()) >= 50
     for page in ("engine_notes.md", "README.md"):
         assert f"**{kept['mean_absolute']:.3f}**" in (BENCHMARKS / page).read_text(encoding="utf-8")
+
+
+def test_the_kept_roundings_are_those_of_the_notes():
+    kept = json.loads((BENCHMARKS.parent / "reports/engine/rounding.json").read_text(encoding="utf-8"))
+    notes = (BENCHMARKS / "engine_notes.md").read_text(encoding="utf-8")
+    for way in {row["rounded"] for row in kept} - {"exact"}:
+        told = " | ".join(f"{row['difference']:+.2f}" for row in kept if row["rounded"] == way)
+        assert f"| {told} |" in notes, way
+
+
+def test_roundings_are_looked_at_one_at_a_time(rounding, tmp_path, monkeypatch):
+    monkeypatch.setattr(rounding, "LR", 1e-3)
+    model = load_model(write_model(tmp_path / "m", architecture="llama"), device="cpu")
+    before = state_hash(model.module)
+    texts = ["one text", "another one", "the third"]
+    documents = [{"kind": "prompt", "prompt_id": "p1", "text": "a prompt"}]
+    documents += [{"kind": "document", "id": number, "text": text} for number, text in enumerate(texts)]
+    for name, lines in (("documents", documents), ("picks", [{"prompt_id": "p1", "document_ids": [2, 0, 1]}])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    found = {row["rounded"]: row for row in rounding.compare(model, tmp_path, ["p"], list(rounding.WAYS))}
+    assert state_hash(model.module) == before and set(found) == set(rounding.WAYS)
+    assert found["exact"]["difference"] == 0 and len({row["bpb_pct"] for row in found.values()}) == len(found)
+    sequences = dict(enumerate(training_sequence(model, texts[number], rounding.TOKENS) for number in (2, 0, 1)))
+    target = make_target(model, "a prompt", rounding.TOKENS)
+    untouched = score(model, target)
+    with Engine(model).adaptation(lr=rounding.LR) as adaptation:
+        adaptation.advance([Step(number, True) for number in sequences], sequences)
+        assert found["exact"]["bpb_pct"] == pytest.approx(100 * score(model, target) / untouched, rel=1e-6)
+
+
+def test_every_way_rounds_what_it_says(rounding):
+    weight = torch.linspace(0.01, 0.02, 1000)
+    before, x = weight - 5e-5, torch.linspace(-1, 1, 1000)
+    used = {name: way(weight, before, 1, x) for name, (_, way) in rounding.WAYS.items()}
+    half = {name: [torch.equal(part, part.bfloat16().float()) for part in parts] for name, parts in used.items()}
+    assert half == {
+        "exact": [False, False],
+        "weights": [True, False],
+        "before": [False, False],
+        "change": [False, False],
+        "random": [True, False],
+        "inputs": [False, True],
+    }
+    moved = {name: float((parts[0] - before).mean()) for name, parts in used.items()}
+    assert moved["exact"] == pytest.approx(5e-5, rel=1e-3) == moved["inputs"]
+    assert torch.allclose(used["before"][0] - rounding.nearest(before), weight - before, rtol=0, atol=1e-8)
+    assert moved["random"] == pytest.approx(5e-5, rel=0.2)
