@@ -39,7 +39,7 @@ def nearest(x: torch.Tensor) -> torch.Tensor:
 
 
 def at_random(weight: torch.Tensor, step: int) -> torch.Tensor:
-    """The compiled backend's shadow of a weight: to the nearest before the first step, at random after each."""
+    """``weight`` as the compiled backend's shadow of it: to the nearest before the first step, at random after each."""
     return nearest(weight) if step == 0 else dithered(weight, torch.full_like(weight, float(step)))
 
 

@@ -62,8 +62,8 @@ def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
             ("long", suite.finetune.long, "truncate"),
             # Early runs in bf16 were scored in bf16 too.
             ("scored_in", "fp32" if suite.model.precision == "bf16" else "", ""),
-            # Until then to the nearest: small steps were lost.
-            ("rounded", "at random" if suite.model.precision == "bf16" else "", ""),
+            # Earlier ones rounded the copies of weights that compiled steps use to the nearest.
+            ("shadow_rounding", "at random" if suite.model.precision == "bf16" else "", ""),
         )
         if value != usual
     }

@@ -154,10 +154,11 @@ class CompiledBackend(Backend):
         siblings = find_siblings(module, trained) if self.options.stack else []
         # Without a shadow autocast casts weights in every pass: what is multiplied is not what is trained.
         fits = self.options.direct and (self.options.shadow or model.precision != "bf16")
-        direct = find_direct(module, trained, siblings) if fits else []
+        found = find_direct(module, trained, siblings) if fits else []
         head = module.get_output_embeddings()
+        # A split head is outside the module: it is direct by itself, and may be although it shares its weight.
+        direct = [name for name in found if not split or module.get_submodule(name) is not head]
         direct_head = fits and split and any(head.weight is parameter for parameter in trained)
-        direct = [name for name in direct if not split or module.get_submodule(name) is not head]
         return make_code(model, split, self.attention, siblings, direct, direct_head, self._wrap)
 
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:

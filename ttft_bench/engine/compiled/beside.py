@@ -1,7 +1,8 @@
 """Optimizer steps of single blocks beside the backward pass of the blocks before them.
 
-An update is bound by memory, a backward pass by small products and the time between them: on two streams they
-share the device well. The arithmetic is elementwise, so nothing changes but when it happens.
+An update is bound by memory, a backward pass by small products and the time between them, so on two streams each can
+use what the other leaves idle; how much of that comes true is in benchmarks/engine_notes.md. The arithmetic is
+elementwise, so nothing changes but when it happens.
 """
 
 from __future__ import annotations

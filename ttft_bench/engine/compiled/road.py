@@ -69,6 +69,11 @@ class Road(ABC):
         for name, token in zip(code.direct, self._tokens, strict=False):
             self._tensors[f"{name.removeprefix(prefix)}.token"] = token
             self._tensors[f"{name.removeprefix(prefix)}.sink"] = self.sink.handle
+        self._hand_in(model, dtype, code)
+
+    @abstractmethod
+    def _hand_in(self, model: LanguageModel, dtype: torch.dtype, code: Code) -> None:
+        """Add what the compiled function computes with to what direct layers need."""
 
     def _by_hand(self, module: Any) -> set[int]:
         """Ids of parameters whose gradient is computed outside of autograd."""
@@ -94,14 +99,7 @@ class Road(ABC):
 class WholeRoad(Road):
     """Through the module's own forward pass; arguments as for :class:`Road`."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        groups: Sequence[FlatGroup],
-        dtype: torch.dtype,
-        code: Code,
-    ) -> None:
-        super().__init__(model, groups, dtype, code)
+    def _hand_in(self, model: LanguageModel, dtype: torch.dtype, code: Code) -> None:
         self._tensors.update(stand_ins(model.module, self._computed, self._stacked, dtype))
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -112,14 +110,7 @@ class WholeRoad(Road):
 class SplitRoad(Road):
     """Embedding and head outside the module, everything between them through its backbone; arguments as above."""
 
-    def __init__(
-        self,
-        model: LanguageModel,
-        groups: Sequence[FlatGroup],
-        dtype: torch.dtype,
-        code: Code,
-    ) -> None:
-        super().__init__(model, groups, dtype, code)
+    def _hand_in(self, model: LanguageModel, dtype: torch.dtype, code: Code) -> None:
         module = model.module
         head, table = module.get_output_embeddings(), module.get_input_embeddings()
         self._table = table.weight.detach()
