@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from enginelib.parts import PARTS, run_part
-from enginelib.plan import Plan, release
+from enginelib.plan import Plan, forget, release
 from enginelib.readme import rewrite
 from enginelib.shapes import SHAPES, Shape
 from enginelib.table import markdown
@@ -69,10 +69,15 @@ def main(argv: list[str] | None = None) -> int:
     _write(file, results)
     release()
     failed = 0
-    for part in options.only.split(","):
-        for shape in shapes if part in PER_MODEL else shapes[:1]:
+    parts = options.only.split(",")
+    rounds = [(shape, [part for part in parts if part in PER_MODEL]) for shape in shapes]
+    rounds.append((shapes[0], [part for part in parts if part not in PER_MODEL]))
+    for shape, some in rounds:
+        for part in some:
             _note(f"{part}: {shape.name} at {shape.tokens} tokens")
             failed += not _measure(part, plan, shape, results, file)
+        plan.compiled.clear()
+        forget()
     print(markdown(results))
     _note(f"written: {file}")
     return 1 if failed else 0
@@ -107,7 +112,7 @@ def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file:
             _note("  " + _brief(row))
     except Exception as error:  # the other parts are still worth measuring
         _note(f"  FAILED: {type(error).__name__}: {error}")
-        release()
+        forget()
         return False
     return True
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from enginelib.plan import Plan, Row, release, schedule
+from enginelib.plan import Plan, Row, forget, schedule
 from enginelib.shapes import Shape, build, sequences
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.lanes import Lane, open_lanes
@@ -29,7 +29,7 @@ def check(plan: Plan, shape: Shape) -> Iterator[Row]:
     exact = _run(Engine(build(shape, plan.device, "fp32"), Settings(), backend="eager"), items)
     start = _weights(build(shape, plan.device, "fp32"))
     for precision in dict.fromkeys(("fp32", plan.precision)):
-        release()
+        forget()
         model = build(shape, plan.device, precision)
         before = state_hash(model.module)
         lanes = open_lanes(model, Settings(), _LANES, backend="compiled", options=plan.options)
@@ -54,7 +54,7 @@ def check(plan: Plan, shape: Shape) -> Iterator[Row]:
             "lanes_equal": all(found["hash"] == first["hash"] for found in together),
         }
         del lanes, model
-    release()
+    forget()
 
 
 def _in_lane(lane: Lane, items: dict[int, torch.Tensor]) -> dict[str, Any]:

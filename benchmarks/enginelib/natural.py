@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from enginelib.plan import Plan, Row, release, run_prompt
+from enginelib.plan import Plan, Row, forget, run_prompt
 from enginelib.published import LENGTH, PublishedLoop
 from enginelib.shapes import Shape, build, sequences
 from enginelib.timing import seconds
@@ -138,7 +138,7 @@ def _real(plan: Plan, shape: Shape, model: LanguageModel, prompts: list[Prompt])
         "threads": torch.get_num_threads(),
         **engine.backend.describe(),
     }
-    release()
+    forget()
 
 
 def _their_prompt(loop: PublishedLoop, model: LanguageModel, prompt: Prompt) -> tuple[float, float]:
@@ -170,7 +170,7 @@ def _random(plan: Plan, shape: Shape) -> Row:
     steps = build_schedule(list(items))
     rounds = 1 if plan.device.type == "cpu" else plan.rounds
     theirs = _published_prompt(plan, shape, steps, items, rounds)
-    release()
+    forget()
     engine = Engine(build(shape, plan.device, plan.precision), backend=plan.backend, options=plan.options)
     engine.warm_up(list(items.values()))
     taken = statistics.median(run_prompt(engine, steps, items) for _ in range(rounds))

@@ -15,10 +15,10 @@ from enginelib.studies import ideas, lanes, profile
 PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "published": published,
     "ours": ours,
-    "check": check,
     "lanes": lanes,
-    "natural": natural,
     "profile": profile,
+    "check": check,
+    "natural": natural,
     "ideas": ideas,
     "growth": growth,
     "sizes": sizes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -28,6 +28,8 @@ class Plan:
     quick: bool
     note: Note
     ideas: tuple[str, ...] = ()
+    #: Shape -> an engine of it: what that compiled serves later parts too.
+    compiled: dict[Any, Engine] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -54,8 +56,13 @@ def run_prompt(engine: Engine, steps: tuple[Step[int], ...], items: dict[int, to
 
 
 def release() -> None:
-    """Give memory and compiled code of what was measured back."""
+    """Give memory of what was measured back."""
     gc.collect()
-    torch._dynamo.reset()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def forget() -> None:
+    """Give compiled code back too: what is measured next compiles its own."""
+    torch._dynamo.reset()
+    release()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from enginelib.plan import Plan, Row, release, run_prompt, schedule
+from enginelib.plan import Plan, Row, forget, run_prompt, schedule
 from enginelib.published import LENGTH, PublishedLoop
 from enginelib.shapes import (
     RESTORE_BYTES,
@@ -73,6 +73,7 @@ def ours(plan: Plan, shape: Shape, what: str = "step") -> Iterator[Row]:
     yield {**base, "what": what, **_steps(plan, engine, items), **_counts(plan, shape, model)}
     if what != "step":
         return
+    plan.compiled[shape] = engine
     for r in (2, 1):
         steps = schedule(r)
         taken = statistics.median(run_prompt(engine, steps, items) for _ in range(plan.rounds))
@@ -112,7 +113,7 @@ def growth(plan: Plan, shape: Shape) -> Iterator[Row]:
     lengths = (16, 32, 64) if plan.quick else (128, 256, 512, 1024)
     for tokens in lengths:
         yield from ours(plan, replace(shape, tokens=tokens), "growth")
-        release()
+        forget()
 
 
 def sizes(plan: Plan, _: Shape) -> Iterator[Row]:
@@ -120,4 +121,4 @@ def sizes(plan: Plan, _: Shape) -> Iterator[Row]:
     for name in ("tiny-gpt2",) if plan.quick else ("smollm2-135m", "gpt2-medium", "gpt2-large"):
         shape = SHAPES[name]
         yield from ours(plan, shape if plan.quick else replace(shape, tokens=1024), "sizes")
-        release()
+        forget()

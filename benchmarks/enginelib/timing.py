@@ -68,19 +68,26 @@ def machine(device: torch.device) -> dict[str, Any]:
         "platform": platform.machine(),
         "device": device.type,
         "gpu": gpu.name if gpu else None,
-        "gpu_gib": round(gpu.total_memory / 2**30, 1) if gpu else None,
+        "gpu_gib": round(memory_gib(device), 1) if gpu else None,
         "torch_build": torch.__version__,
         "cuda": torch.version.cuda,
     }
 
 
-def reset_peak(device: torch.device) -> None:
-    """Begin to watch device memory."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+def memory_gib(device: torch.device) -> float:
+    """Of a GPU, all of it; of what is none, nothing."""
+    return torch.cuda.get_device_properties(device).total_memory / 2**30 if device.type == "cuda" else 0.0
 
 
-def peak_mib(device: torch.device) -> float | None:
-    """Largest device memory since :func:`reset_peak`."""
-    return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else None
+def reset_peak(device: torch.device) -> int:
+    """Begin to watch device memory; gives the bytes that are taken already."""
+    if device.type != "cuda":
+        return 0
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def peak_mib(device: torch.device, before: int = 0) -> float | None:
+    """Largest device memory since :func:`reset_peak`, less what it found taken."""
+    return (torch.cuda.max_memory_allocated(device) - before) / 2**20 if device.type == "cuda" else None

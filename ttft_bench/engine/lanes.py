@@ -51,8 +51,17 @@ def open_lanes(
     *,
     backend: str = "auto",
     options: Any = None,
+    like: Engine | None = None,
 ) -> list[Lane]:
     """Make ``count`` lanes; the first works on ``model`` itself, the others on copies of it.
+
+    Args:
+        model: what to finetune.
+        settings: how.
+        count: number of lanes.
+        backend: as for :class:`ttft_bench.engine.finetune.Engine`, and so the next two.
+        options: of the compiled backend.
+        like: an engine of a copy of the model; what it compiled is used here too.
 
     Warns:
         RuntimeWarning: results of several lanes may differ in their last digits from those of one.
@@ -70,7 +79,7 @@ def open_lanes(
         if stream is not None:
             stream.wait_stream(torch.cuda.current_stream(model.device))
         with on_stream(stream):
-            first = lanes[0].engine if lanes else None
+            first = lanes[0].engine if lanes else like
             lanes.append(Lane(Engine(one, settings, backend=backend, options=options, like=first), stream))
     if count > 1 and not all(lane.engine.backend.repeatable for lane in lanes):
         name = lanes[0].engine.backend.name

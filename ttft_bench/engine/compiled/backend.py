@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ from ttft_bench.engine.clock import synchronize
 from ttft_bench.engine.compiled.attention import REPEATABLE, choose_attention, kernels
 from ttft_bench.engine.compiled.beside import Beside
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
-from ttft_bench.engine.compiled.direct import find_direct
+from ttft_bench.engine.compiled.direct import KEEPING, find_direct
 from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
@@ -28,7 +29,7 @@ from ttft_bench.engine.compiled.rules import Update
 from ttft_bench.engine.compiled.skeleton import find_siblings, stack_parameters
 from ttft_bench.engine.eager import pad
 from ttft_bench.engine.model import LanguageModel
-from ttft_bench.engine.settings import Settings, parse_optimizer
+from ttft_bench.engine.settings import Adam, Settings, parse_optimizer
 from ttft_bench.engine.trainable import select_trainable
 from ttft_bench.errors import BackendError
 
@@ -76,6 +77,8 @@ class CompiledBackend(Backend):
         urgent = -1 if self.options.priorities else 0  # an update fills the device: what is shorter goes first
         self._stream = torch.cuda.Stream(model.device, urgent) if graphs else None  # type: ignore[no-untyped-call]
         self._patient = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
+        aside = graphs and self.options.direct and self.options.aside
+        self._aside = torch.cuda.Stream(model.device) if aside else None  # type: ignore[no-untyped-call]
         self._programs: dict[int, Program] = {}
         self._wholes: dict[int, Program] = {}
         self._tokens: dict[int, torch.Tensor] = {}
@@ -87,6 +90,7 @@ class CompiledBackend(Backend):
             shared = like.code if like is not None and self.options.compile else None
             self.code: Code = shared or self._make_code(trained)
             self.groups, self.road = self._lay_out(trained)
+            self.road.sink.stream = self._aside
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):
@@ -181,12 +185,21 @@ class CompiledBackend(Backend):
     def _make_beside(self) -> Beside | None:
         if not self.options.beside or not self.code.direct or self.settings.clip is not None:
             return None
-        names = [*self.code.direct]
-        if self.code.direct_head and not self.road.tied:  # a tied one waits for the gradient of the embedding
+        names, tied = [*self.code.direct], None
+        if self.code.direct_head and self.road.tied:
+            rows, width = self.groups[0].leaves[len(names)].shape
+            tied = rows, width
+        elif self.code.direct_head:
             names.append("head")
-        beside = Beside(self._update, self.groups[0], names, self.road.sink, self._patient)
+        programs = self.options.narrow if self._is_narrow() else 0
+        beside = Beside(self._update, self.groups[0], names, self.road.sink, self._patient, programs, tied)
         beside.warm_up()
         return beside
+
+    def _is_narrow(self) -> bool:
+        """Whether there are kernels for this: of Adam, in triton."""
+        is_adam = isinstance(self._update.rule, Adam)
+        return is_adam and self.model.device.type == "cuda" and find_spec("triton") is not None
 
     def _build(self, length: int, tokens: torch.Tensor) -> None:
         static = self._tokens[length] = tokens.clone()
@@ -199,7 +212,7 @@ class CompiledBackend(Backend):
 
         def whole() -> torch.Tensor:
             assert self._beside is not None
-            with self._beside.listening():
+            with self._beside.listening(static[0].flatten()):
                 return gradient()
 
         program = Program(gradient, self.model.device, self._pool, self._stream)
@@ -223,9 +236,8 @@ class CompiledBackend(Backend):
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if not self.options.compile:
             return function
-        compiled: Callable[..., Any] = torch.compile(
-            function, dynamic=False, options=dict(self.options.inductor) or None
-        )
+        options = {**(KEEPING if self._aside is not None else {}), **dict(self.options.inductor)}
+        compiled: Callable[..., Any] = torch.compile(function, dynamic=False, options=options or None)
         return compiled
 
     def _fill(self, what: str, scalar: torch.Tensor, value: float) -> None:

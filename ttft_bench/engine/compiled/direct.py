@@ -1,8 +1,9 @@
-"""Linear layers whose weight's gradient is multiplied straight into its place, while the backward pass goes on.
+"""Linear layers whose gradients are put straight into their places, beside the rest of the backward pass.
 
 Autograd hands all gradients over when the last is there: then they must be copied to where the optimizer reads them,
 and no weight can be updated before. The backward pass of the layers here calls an operator that multiplies into the
-flat gradient and tells a listener, who may update a block's weights beside the backward pass of the blocks before it.
+flat gradient, on a stream of its own since nothing else waits for it, and tells a listener, who may update a
+block's weights beside the backward pass of the blocks before it.
 """
 
 from __future__ import annotations
@@ -21,52 +22,93 @@ from ttft_bench.engine.compiled.watching import is_linear, watch
 
 _NUMBERS = itertools.count()
 _SINKS: WeakValueDictionary[int, Sink] = WeakValueDictionary()
+#: Settings of the compiler under which it never writes into a tensor that an operator was given.
+KEEPING = {"inplace_buffers": False, "allow_buffer_reuse": False}
 
 
 class Sink:
     """Where the gradients of one backend's direct layers go.
 
+    Args:
+        targets: per layer, in the order of :func:`find_direct`, the gradient of its weight, which is written.
+        biases: per layer, that of its bias; None without a bias that is trained.
+
     Attributes:
-        targets: per layer, in the order of :func:`find_direct`, the gradient that is written.
         listener: called with the number of a layer once its gradient is queued, and with it every use of its weight.
         handle: what the compiled code, which all lanes share, is given to find this sink by: int64, on the host.
+        stream: where gradients are multiplied, beside the backward pass; None for its own stream. Compiled code must
+            not write into what it handed over: see :data:`KEEPING`.
     """
 
-    def __init__(self, targets: Sequence[torch.Tensor]) -> None:
+    def __init__(self, targets: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None]) -> None:
         self.targets = list(targets)
+        self.biases = list(biases)
         self.listener: Callable[[int], None] | None = None
+        self.stream: Any = None
+        self._held: list[tuple[torch.Tensor, ...]] = []
         number = next(_NUMBERS)
         self.handle = torch.tensor(number)
         _SINKS[number] = self
 
+    def put(self, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool) -> None:
+        """Queue the gradients of one layer.
 
-def _weight_gradient(
-    sink: torch.Tensor, index: int, rows: torch.Tensor, columns: torch.Tensor, after: torch.Tensor
+        Args:
+            index: the layer.
+            above: (tokens, out), the gradient of its output.
+            x: (tokens, in), its input.
+            transposed: whether its weight is (in, out).
+        """
+        if self.stream is None:
+            self._queue(index, above, x, transposed)
+            return
+        self._held.append((above, x))  # or the backward pass would get their memory for something else
+        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+        with torch.cuda.stream(self.stream):
+            self._queue(index, above, x, transposed)
+
+    def join(self) -> None:
+        """Let what is queued from now on wait for all gradients; to be called after a backward pass."""
+        if self.stream is not None:
+            torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
+            self._held.clear()
+
+    def _queue(self, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool) -> None:
+        left, right = (x, above) if transposed else (above, x)
+        torch.mm(left.t(), right, out=self.targets[index])
+        bias = self.biases[index]
+        if bias is not None:
+            torch.sum(above, 0, dtype=bias.dtype, out=bias)
+        if self.listener is not None:
+            self.listener(index)
+
+
+def _layer_gradients(
+    sink: torch.Tensor, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool, after: torch.Tensor
 ) -> torch.Tensor:
-    found = _SINKS[int(sink)]
-    torch.mm(rows.t(), columns, out=found.targets[index])
-    if found.listener is not None:
-        found.listener(index)
-    return rows.new_empty(1, dtype=torch.float32)
+    _SINKS[int(sink)].put(index, above, x, transposed)
+    return above.new_empty(1, dtype=torch.float32)
 
 
 # Not torch.library.custom_op: it keeps the compiler out of what it calls, and a listener calls compiled updates.
 _LIBRARY: Any = torch.library.Library("ttft_bench", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define("weight_gradient(Tensor sink, int index, Tensor rows, Tensor columns, Tensor after) -> Tensor")
-_LIBRARY.impl("weight_gradient", _weight_gradient, "CompositeExplicitAutograd")
+_LIBRARY.define(
+    "layer_gradients(Tensor sink, int index, Tensor above, Tensor x, bool transposed, Tensor after) -> Tensor"
+)
+_LIBRARY.impl("layer_gradients", _layer_gradients, "CompositeExplicitAutograd")
 
 
 def _shape(
-    sink: torch.Tensor, index: int, rows: torch.Tensor, columns: torch.Tensor, after: torch.Tensor
+    sink: torch.Tensor, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool, after: torch.Tensor
 ) -> torch.Tensor:
-    return rows.new_empty(1, dtype=torch.float32)
+    return above.new_empty(1, dtype=torch.float32)
 
 
-torch.library.register_fake("ttft_bench::weight_gradient", _shape, lib=_LIBRARY)
+torch.library.register_fake("ttft_bench::layer_gradients", _shape, lib=_LIBRARY)
 
 
 class _Product(torch.autograd.Function):
-    """``x`` times a weight; what autograd takes for the gradient of ``token`` says that the weight's is written."""
+    """``x`` times a weight; what autograd takes for the gradient of ``token`` says that the layer's are written."""
 
     @staticmethod
     def forward(
@@ -80,7 +122,7 @@ class _Product(torch.autograd.Function):
         transposed: bool,
     ) -> torch.Tensor:
         ctx.save_for_backward(x, weight, sink)
-        ctx.index, ctx.transposed, ctx.biased = index, transposed, bias is not None
+        ctx.index, ctx.transposed = index, transposed
         return linear(x, weight.t() if transposed else weight, bias)
 
     @staticmethod
@@ -88,13 +130,10 @@ class _Product(torch.autograd.Function):
         x, weight, sink = ctx.saved_tensors
         (gradient,) = gradients
         below = linear(gradient, weight if ctx.transposed else weight.t())
-        rows, columns = gradient.flatten(0, -2), x.flatten(0, -2)
-        bias = rows.sum(0) if ctx.biased else None
-        if ctx.transposed:
-            rows, columns = columns, rows
+        above, inputs = gradient.flatten(0, -2), x.flatten(0, -2)
         # ``below`` is handed over so that it comes first: what follows may change the weight.
-        done = torch.ops.ttft_bench.weight_gradient(sink, ctx.index, rows, columns, below)
-        return below, None, bias, done, None, None, None
+        done = torch.ops.ttft_bench.layer_gradients(sink, ctx.index, above, inputs, ctx.transposed, below)
+        return below, None, None, done, None, None, None
 
 
 def direct_product(
@@ -106,13 +145,13 @@ def direct_product(
     index: int,
     transposed: bool = False,
 ) -> torch.Tensor:
-    """A linear layer whose weight's gradient goes to a :class:`Sink`.
+    """A linear layer whose gradients go to a :class:`Sink`.
 
     Args:
         x: (..., in); converted to the type of the weight.
         weight: (out, in), or (in, out) if ``transposed``; no gradient is handed to it.
-        bias: (out,), differentiated as usual, or None.
-        token: differentiated for in the weight's stead.
+        bias: (out,), or None; no gradient is handed to it.
+        token: differentiated for in their stead.
         sink: the handle of the sink.
         index: number of the layer there.
         transposed: how the weight lies.
@@ -160,8 +199,8 @@ class Direct(nn.Module):
 def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence[Sequence[str]]) -> list[str]:
     """Names of the linear layers that may be direct, in the order in which they are called.
 
-    The weight must be trained and serve this layer alone, and the layer must be called once: its gradient is written,
-    not added up.
+    The weight must be trained, it and the bias must serve this layer alone, and the layer must be called once:
+    gradients are written, not added up.
 
     Args:
         module: the causal language model; run once.
@@ -173,10 +212,10 @@ def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence
     parts = {name: part for name, part in module.named_modules() if is_linear(part)}
     times = Counter(name for name, _ in watch(module, parts))
     fit = {name for name in times if times[name] == 1 and id(parts[name].weight) in wanted}
-    fit = {name for name in fit if owners[id(parts[name].weight)] == 1}
+    fit = {name for name in fit if owners[id(parts[name].weight)] == 1 == owners.get(id(parts[name].bias), 1)}
     for names in siblings:
         fit -= set(names[0 if not fit.issuperset(names) else 1 :])
     return [name for name in times if name in fit]
 
 
-__all__ = ["Direct", "Sink", "direct_product", "find_direct"]
+__all__ = ["KEEPING", "Direct", "Sink", "direct_product", "find_direct"]

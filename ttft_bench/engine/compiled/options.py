@@ -26,8 +26,10 @@ class Options:
             does. ``auto`` is sdpa on a CPU; on a GPU, where most of PyTorch's add in whatever order thread blocks
             finish, it is flex where that can be compiled, else math: the same bits every time.
         compile: use torch.compile.
-        direct: multiply gradients of weights straight into the flat buffer.
+        direct: put gradients of linear layers straight into the flat buffer.
+        aside: compute them on a stream of their own, beside the rest of the backward pass; needs ``direct``.
         beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
+        narrow: number of thread blocks of an update beside the backward pass; 0 for as many as there can be.
         graphs: capture CUDA graphs (on a CUDA device).
         priorities: let a lane's optimizer step wait wherever another lane's forward or backward pass wants the device.
         inductor: settings of the compiler, as (name, value) pairs, for trying them out.
@@ -40,7 +42,9 @@ class Options:
     attention: str = "auto"
     compile: bool = True
     direct: bool = True
+    aside: bool = True
     beside: bool = True
+    narrow: int = 48
     graphs: bool = True
     priorities: bool = True
     inductor: tuple[tuple[str, Any], ...] = ()

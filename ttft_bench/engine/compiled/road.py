@@ -52,12 +52,15 @@ class Road(ABC):
         leaves, self._stacked = _leaves(groups)
         gradients = [view for group in groups for view in group.gradients]
         self._places = dict(zip(leaves, gradients, strict=True))
-        weights = [module.get_submodule(name).weight for name in code.direct]
-        weights += [module.get_output_embeddings().weight] if code.direct_head else []
-        direct = {id(weight) for weight in weights}
+        layers = [module.get_submodule(name) for name in code.direct]
+        layers += [module.get_output_embeddings()] if code.direct_head else []
         #: Where the gradients of direct layers go, which are not differentiated for: their tokens are.
-        self.sink = Sink([self._places[id(weight)] for weight in weights])
-        self._tokens = [nn.Parameter(torch.empty(1, device=model.device)) for _ in weights]
+        self.sink = Sink(
+            [self._places[id(layer.weight)] for layer in layers],
+            [self._places.get(id(layer.bias)) for layer in layers],
+        )
+        direct = {id(own) for layer in layers for own in (layer.weight, layer.bias) if id(own) in self._places}
+        self._tokens = [nn.Parameter(torch.empty(1, device=model.device)) for _ in layers]
         self._computed = {key: leaf.detach() if key in direct else leaf for key, leaf in leaves.items()}
         by_hand = direct | self._by_hand(module)
         #: What is differentiated for, and where each gradient goes.
@@ -88,6 +91,7 @@ class Road(ABC):
         loss, embedded = self.forward(tokens)
         inputs = [*self.leaves, *self._tokens, *([embedded] if embedded is not None else [])]
         gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
+        self.sink.join()
         with torch.no_grad():
             copy_all(self.targets, gradients[: len(self.targets)])
             if self.rows is not None:

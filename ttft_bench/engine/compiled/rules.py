@@ -148,8 +148,16 @@ class Update:
         if not isinstance(self.rule, SGD):
             self._factors = self._coefficients(self.step, self.lr, self.rule.beta1, self.rule.beta2)
 
-    def apply(self, group: FlatGroup, span: tuple[int, int] | None = None) -> None:
-        """Take the step that was begun on one group, or on the elements ``span`` of it."""
+    def apply(
+        self, group: FlatGroup, span: tuple[int, int] | None = None, kernel: Callable[..., Any] | None = None
+    ) -> None:
+        """Take the step that was begun on one group, or on the elements ``span`` of it.
+
+        Args:
+            group: what to update.
+            span: of which elements.
+            kernel: does what :func:`adam_` does in its place.
+        """
         rule = self.rule
         tensors = self._tensors(group, span)
         with torch.no_grad():  # in whatever thread this is called: compiled code is chosen by the mode too
@@ -158,7 +166,8 @@ class Update:
                 return
             decay = rule.weight_decay if isinstance(rule, AdamW) else 0.0
             numbers = (rule.beta1, rule.beta2, rule.eps, decay)
-            self._apply(tensors, self.step, self.lr, *self._factors, self._scale, numbers, self.dither)
+            apply = kernel or self._apply
+            apply(tensors, self.step, self.lr, *self._factors, self._scale, numbers, self.dither)
 
     @staticmethod
     def _tensors(group: FlatGroup, span: tuple[int, int] | None) -> tuple[torch.Tensor, ...]:

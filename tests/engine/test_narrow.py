@@ -1,0 +1,89 @@
+"""The update in few thread blocks, and gradients beside the backward pass: what can be seen without a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ttft_bench.engine.compiled.direct import Sink
+
+HERE = Path(__file__).resolve().parent
+
+
+def test_narrow_kernels_do_what_the_rules_say():
+    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
+    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 9)
+    if old and not torch.cuda.is_available() and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
+        pytest.skip("the interpreter of triton before 3.9 does not work with NumPy 2.4")
+    interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_narrow.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=HERE.parents[1], env=os.environ | interpreted, timeout=500
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("width", [0, 576, 768])
+def test_narrow_kernels_compile_for_a_gpu_and_load_wide(width, tmp_path, monkeypatch):
+    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from ttft_bench.engine.compiled import narrow
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    kernel = narrow._adam
+    fixed = {"BETA1": 0.9, "BETA2": 0.999, "EPS": 1e-8, "DECAY": 0.0, "SHADOW": True, "DITHER": True, "WIDTH": width}
+    fixed |= {"PIECE": narrow.piece(width), "BLOCK": narrow.BLOCK}
+    kinds = {"shadow": "*bf16", "gradient": "*bf16", "owners": "*i32", "count": "i32"}
+    signature = {name: "constexpr" if name in fixed else kinds.get(name, "*fp32") for name in kernel.arg_names}
+    # As at a launch, where buffers and spans begin at multiples of 64 elements.
+    even = {(index,): [["tt.divisibility", 16]] for index, kind in enumerate(signature.values()) if kind != "constexpr"}
+    source = ASTSource(fn=kernel, signature=signature, constexprs=fixed, attrs=even)
+    made = triton.compile(
+        source, target=GPUTarget("cuda", 90, 32), options={"num_warps": narrow.WARPS} | narrow.OPTIONS
+    )
+    code = made.asm["ptx"]
+    assert "ld.global.v4.b32" in code and "st.global.v4.b32" in code, "16 bytes at once, also of a table's rows"
+
+
+class _Stream:
+    """Notes who waits for whom."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, name, waits):
+        self.name, self._waits = name, waits
+
+    def wait_stream(self, other):
+        self._waits.append((self.name, other.name))
+
+
+def test_what_a_stream_of_gradients_reads_is_held_until_it_is_waited_for(monkeypatch):
+    waits = []
+    main, aside = _Stream("main", waits), _Stream("aside", waits)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    weight, bias = torch.zeros(3, 4), torch.zeros(3)
+    sink = Sink([weight, weight.t().contiguous()], [bias, None])
+    sink.stream = aside
+    above, x = torch.rand(5, 3), torch.rand(5, 4)
+    heard = []
+    sink.listener = heard.append
+    references = sys.getrefcount(above)
+    sink.put(0, above, x, False)
+    sink.put(1, above, x, True)
+    torch.testing.assert_close(weight, above.t() @ x)
+    torch.testing.assert_close(sink.targets[1], x.t() @ above)
+    torch.testing.assert_close(bias, above.sum(0))
+    assert heard == [0, 1] and waits == [("aside", "main")] * 2
+    assert sys.getrefcount(above) == references + 2
+    sink.join()
+    assert waits[2:] == [("main", "aside")] and sys.getrefcount(above) == references
