@@ -128,8 +128,53 @@ def test_the_readme_has_the_kept_figures():
     from enginelib.readme import README, inserted
 
     text = README.read_text(encoding="utf-8")
-    for name in ("engine", "engine_cpu"):
+    for name in ("engine", "engine_cpu", "before"):
         kept = json.loads((ROOT / "reports" / "engine" / f"{name}.json").read_text(encoding="utf-8"))
         assert inserted(text, name, kept) == text
     with pytest.raises(ValueError, match="<!-- other:begin -->"):
         inserted(text, "other", kept)
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_a_mark_chooses_which_parts_are_shown():
+    from enginelib.readme import inserted
+
+    kept = json.loads((ROOT / "reports" / "engine" / "before.json").read_text(encoding="utf-8"))
+    begin, end = "<!-- before:begin growth -->", "<!-- before:end -->"
+    text = inserted(f"above\n{begin}\nold\n{end}\nbelow", "before", kept)
+    assert text.startswith(f"above\n{begin}\n") and text.endswith(f"{end}\nbelow") and "old" not in text
+    assert [line.split(" | ")[2] for line in text.splitlines() if line.startswith("| ours")] == ["128", "256", "512"]
+    assert "| figure |" not in text and "| change |" not in text
+
+
+NCU = """==PROF== Disconnected from process 1
+"ID","Process ID","Kernel Name","gpu__time_duration.sum","sm__cycles_active.avg.pct_of_peak_sustained_elapsed",\
+"sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed","dram__throughput.avg.pct_of_peak_sustained_elapsed"
+"","","","nsecond","%","%","%"
+"""
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_kernels_of_two_depths_give_those_of_all_layers():
+    import kernels
+
+    head = NCU.replace("\\\n", "")
+
+    def rows(layers):
+        layer = [("nvjet_sm90", "4,000", 50, 20, 10), ("triton_poi_fused", "2000", 80, 0, 40)] * layers
+        ends = [("triton_tem_fused_flex_attention", "6000", 30, 5, 1)]
+        update = [("bessel_j0_forward", "1000", 1, 0, 0), ("triton_poi_fused_adam", str(10_000 * layers), 100, 0, 90)]
+        lines = (
+            ",".join(f'"{value}"' for value in (number, 1, *row)) for number, row in enumerate(layer + ends + update)
+        )
+        return list(kernels.read(head + "\n".join(lines)))
+
+    found = kernels.extend(rows(1), rows(2), 12)
+    assert found["kinds"]["products"] == pytest.approx(
+        {"launches": 12, "us": 48, "filled": 24, "multiprocessors": 50, "tensor_cores": 20, "memory": 10}
+    )
+    assert found["kinds"]["attention"]["launches"] == 1, "what is there once is not repeated"
+    assert found["kinds"]["update"]["us"] == 120 and found["kinds"]["elementwise"]["filled"] == pytest.approx(19.2)
+    assert found["all"]["launches"] == 12 + 12 + 1 + 1
+    assert found["all"]["us"] == pytest.approx(48 + 24 + 6 + 120)
+    assert "| gpt2 | update | 1 | 120 | 100 % | 0 % | 90 % | 120 |" in kernels.markdown({"gpt2": found})

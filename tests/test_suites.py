@@ -128,20 +128,17 @@ def test_published_figures_are_of_what_the_suite_runs():
 
 
 def test_rates_are_those_of_the_reports():
-    engine, cpu = (
-        json.loads((ROOT / "reports" / "engine" / f"{name}.json").read_text())["rows"]
-        for name in ("engine", "engine_cpu")
-    )
-    card = json.loads((ROOT / "reports" / "engine" / "engine.json").read_text())["machine"]["gpu"]
     for rate in RATES:
+        report = json.loads((ROOT / rate.source).read_text())
+        rows, card = report["rows"], report["machine"]["gpu"]
         assert rate.device == CPU or card.endswith(rate.device.removeprefix("one "))
         if rate.device == CPU:
-            row = next(row for row in cpu if row["what"] == "natural" and row["model"] == rate.model)
+            row = next(row for row in rows if row["what"] == "natural" and row["model"] == rate.model)
             assert rate.gradient_s == pytest.approx(row["ours_s"] / row["n"], rel=1e-3)
             assert rate.tokens == MEAN_TOKENS["minipile"] == pytest.approx(row["tokens"], rel=1e-3)
             continue
         who = "ours" if rate.engine.startswith("compiled") else "published"
-        row = next(r for r in engine if (r["who"], r["what"], r["model"]) == (who, "step", rate.model))
+        row = next(r for r in rows if (r["who"], r["what"], r["model"]) == (who, "step", rate.model))
         assert rate.tokens == (row["tokens"] if who == "ours" else row["padded_to"])
         assert rate.update_s == pytest.approx(row["reused_s"], rel=1e-3)
         assert rate.gradient_s == pytest.approx(row["fresh_s"] - row["reused_s"], rel=1e-3)

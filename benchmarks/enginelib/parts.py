@@ -10,7 +10,7 @@ from enginelib.natural import natural
 from enginelib.plan import Plan, Row, release
 from enginelib.shapes import Shape
 from enginelib.steps import growth, ours, published, sizes
-from enginelib.studies import ideas, lanes, profile
+from enginelib.studies import ideas, lanes, narrow, profile
 
 PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "published": published,
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "check": check,
     "natural": natural,
     "ideas": ideas,
+    "narrow": narrow,
     "growth": growth,
     "sizes": sizes,
 }

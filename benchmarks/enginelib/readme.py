@@ -14,14 +14,18 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 def inserted(text: str, name: str, results: dict[str, Any]) -> str:
     """``text`` with the tables of ``results`` between its marks ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 
+    Parts named in the first mark, as in ``<!-- NAME:begin growth,sizes -->``, are all that is shown.
+
     Raises:
         ValueError: the marks are not there.
     """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    if begin not in text or end not in text:
-        raise ValueError(f"no place for these figures: {begin} and {end} are missing")
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
+    begin = re.search(rf"<!-- {name}:begin ?([a-z,]*) -->", text)
+    end = f"<!-- {name}:end -->"
+    if begin is None or end not in text:
+        raise ValueError(f"no place for these figures: <!-- {name}:begin --> and {end} are missing")
+    head, tail = text[: begin.end()], text[begin.end() :].split(end, 1)[1]
+    parts = begin[1].split(",") if begin[1] else None
+    shown = {**results, "rows": [row for row in results["rows"] if parts is None or row["part"] in parts]}
     machine = results["machine"]
     kind = "bf16" if "bf16_tflop_s" in results["ceilings"] else "fp32"
     where = (
@@ -29,8 +33,8 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
         f"{results['ceilings'][f'{kind}_tflop_s']:.2f} TFLOP/s in a large {kind} product and "
         f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
     )
-    tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(results)}\n\n{where}")
-    return f"{head}{begin}\n{tables}\n{end}{tail}"
+    tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(shown)}\n\n{where}")
+    return f"{head}\n{tables}\n{end}{tail}"
 
 
 def rewrite(name: str, results: dict[str, Any]) -> None:

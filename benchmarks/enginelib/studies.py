@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
+import torch
+
 from enginelib.plan import Plan, Row, forget
-from enginelib.shapes import Shape, build, sequences
+from enginelib.shapes import UPDATE_BYTES, Shape, build, count_weights, sequences
 from enginelib.steps import ours
 from enginelib.timing import memory_gib, peak_mib, reset_peak, seconds, wait
 from ttft_bench.engine.compiled import Options
@@ -23,7 +25,9 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
         "no dithered shadow": replace(plan.options, dither=False),
         "no padded head": replace(plan.options, split=False),
         "no gradients in place": replace(plan.options, direct=False),
+        "no gradients aside": replace(plan.options, aside=False),
         "no update beside": replace(plan.options, beside=False),
+        "updates in all thread blocks": replace(plan.options, narrow=0),
         "no stacked products": replace(plan.options, stack=False),
         "PyTorch's choice of attention": replace(plan.options, attention="sdpa"),
         "flash attention": replace(plan.options, attention="flash"),
@@ -87,6 +91,29 @@ def lanes(plan: Plan, shape: Shape) -> Iterator[Row]:
             "backend": opened[0].engine.backend.name,
             "precision": plan.precision,
         }
+
+
+def narrow(plan: Plan, shape: Shape) -> Iterator[Row]:
+    """Adam by itself on as many weights as ``shape`` has: bytes per second in few thread blocks and in all."""
+    if plan.device.type != "cuda":
+        plan.note("  kernels of a GPU")
+        return
+    from ttft_bench.engine.compiled import narrow as kernels
+    from ttft_bench.engine.compiled.rules import adam_, coefficients
+
+    count = count_weights(build(shape, plan.device, "bf16")) // 64 * 64
+    weights, first, second = (torch.zeros(count, device=plan.device) for _ in range(3))
+    halves = [torch.zeros(count, device=plan.device, dtype=torch.bfloat16) for _ in range(2)]
+    step, lr = torch.ones((), device=plan.device), torch.full((), 5e-5, device=plan.device)
+    arguments = (weights, *halves, first, second), step, lr, *coefficients(step, lr, 0.9, 0.999), None
+    rule = (0.9, 0.999, 1e-8, 0.0)
+    everything = torch.compile(adam_, dynamic=False)
+    ways = {0: partial(everything, *arguments, rule)}
+    ways |= {n: partial(kernels.adam_, *arguments, rule, programs=n) for n in (16, 32, 48, 64, 132)}
+    for blocks, run in ways.items():
+        run()
+        taken = seconds(run, plan.device, plan.rounds, plan.inner)
+        yield {"what": "narrow", "model": shape.name, "blocks": blocks, "gb_s": UPDATE_BYTES * count / taken / 1e9}
 
 
 def _share(all_mib: float | None, part: float) -> float | None:

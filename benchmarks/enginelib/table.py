@@ -13,10 +13,20 @@ Row = dict[str, Any]
 def markdown(results: dict[str, Any]) -> str:
     """All tables."""
     rows = [row for row in results["rows"] if "error" not in row]
-    lines = ["| figure | measured | target | |", "|---|---:|---:|---|"]
-    lines += [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
+    targets = [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
+    lines = ["| figure | measured | target | |", "|---|---:|---:|---|", *targets] if targets else []
     lines += ["", *_steps(rows, results.get("ceilings", {}))]
-    lines += ["", *natural_table(rows), "", *_checks(rows), "", *_lanes(rows), "", *_ideas(results["rows"])]
+    lines += [
+        "",
+        *natural_table(rows),
+        "",
+        *_checks(rows),
+        "",
+        *_lanes(rows),
+        "",
+        *_narrow(rows, results.get("ceilings", {})),
+    ]
+    lines += ["", *_ideas(results["rows"])]
     return "\n".join(lines)
 
 
@@ -113,6 +123,15 @@ def _lanes(rows: list[Row]) -> list[str]:
                 f"| {row['model']} | {row['tokens']} | {row['lanes']} | {_ms(row['amortised_s'])} | {gain:.2f}x | "
                 f"{_number(row['peak_mib'])} |"
             )
+    return lines if len(lines) > 2 else []
+
+
+def _narrow(rows: list[Row], ceilings: dict[str, float]) -> list[str]:
+    lines = ["| thread blocks of an update by itself | GB/s | of ceiling |", "|---|---:|---:|"]
+    for row in rows:
+        if row.get("what") == "narrow":
+            blocks = row["blocks"] or "as many as there can be"
+            lines.append(f"| {blocks} | {_number(row['gb_s'])} | {_share(row['gb_s'], ceilings.get('gb_s'))} |")
     return lines if len(lines) > 2 else []
 
 
