@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -41,8 +42,10 @@ from ttft_bench.specs import parse_value
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTED = time.perf_counter()
-#: Parts that are measured on every model, and those that bring their own or take the first.
-PER_MODEL = ("published", "ours", "check", "lanes", "natural", "profile", "ideas")
+#: Parts that are measured on every model: with what one of them compiled, and in a process of their own; all others
+#: bring their models or take the first.
+TOGETHER = ("published", "ours", "lanes", "profile", "check", "natural")
+ALONE = ("ideas",)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,11 +58,36 @@ def main(argv: list[str] | None = None) -> int:
             rewrite(options.name, kept)
         print(markdown(kept))
         return 0
+    shapes = [SHAPES[name] for name in options.models.split(",")]
+    parts = options.only.split(",")
+    rounds = [(shape, [part for part in parts if part in kind]) for shape in shapes for kind in (TOGETHER, ALONE)]
+    rounds.append((shapes[0], [part for part in parts if part not in (*TOGETHER, *ALONE)]))
+    rounds = [(shape, some) for shape, some in rounds if some]
+    if len(rounds) > 1:
+        failed = _apart(rounds, sys.argv[1:] if argv is None else argv)
+    else:
+        failed = _here(*rounds[0], options, file)
+    if file.exists():
+        print(markdown(_read(file)))
+        _note(f"written: {file}")
+    return 1 if failed else 0
+
+
+def _apart(rounds: list[tuple[Shape, list[str]]], given: list[str]) -> int:
+    """Each model in a process of its own: what one leaves behind, memory or a profiler, is not another's."""
+    failed = 0
+    for shape, some in rounds:
+        command = [sys.executable, __file__, *given, "--models", shape.name, "--only", ",".join(some)]
+        failed += subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0
+    return failed
+
+
+def _here(shape: Shape, parts: list[str], options: argparse.Namespace, file: Path) -> int:
+    """Measure parts in this process; how many failed."""
     keep_freed_memory()
     fit_threads()
     device = resolve_device(options.device)
     plan = _plan(options, device)
-    shapes = [SHAPES[name] for name in options.models.split(",")]
     results = _read(file)
     here = machine(device)
     _refuse_others(results, here, options.quick, file)
@@ -69,18 +97,10 @@ def main(argv: list[str] | None = None) -> int:
     _write(file, results)
     release()
     failed = 0
-    parts = options.only.split(",")
-    rounds = [(shape, [part for part in parts if part in PER_MODEL]) for shape in shapes]
-    rounds.append((shapes[0], [part for part in parts if part not in PER_MODEL]))
-    for shape, some in rounds:
-        for part in some:
-            _note(f"{part}: {shape.name} at {shape.tokens} tokens")
-            failed += not _measure(part, plan, shape, results, file)
-        plan.compiled.clear()
-        forget()
-    print(markdown(results))
-    _note(f"written: {file}")
-    return 1 if failed else 0
+    for part in parts:
+        _note(f"{part}: {shape.name} at {shape.tokens} tokens")
+        failed += not _measure(part, plan, shape, results, file)
+    return failed
 
 
 def _refuse_others(results: dict[str, Any], here: dict[str, Any], quick: bool, file: Path) -> None:
@@ -104,7 +124,7 @@ def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file:
                 kept = [
                     old
                     for old in results["rows"]
-                    if old["part"] != part or (part in PER_MODEL and old["model"] != shape.name)
+                    if old["part"] != part or (part in (*TOGETHER, *ALONE) and old["model"] != shape.name)
                 ]
                 results["rows"], first = kept, False
             results["rows"].append({**row, "gpu": results["machine"]["gpu"]})

@@ -1,4 +1,4 @@
-"""Where the device is while a fresh step runs: every kernel of it under NVIDIA's Nsight Compute, summed up by kind.
+"""What the kernels of a gradient and of an update do by themselves: under NVIDIA's Nsight Compute, by kind.
 
     python benchmarks/kernels.py                       # gpt2 at 1024 and smollm2-135m at 512 tokens, bf16
     python benchmarks/kernels.py --models smollm2-135m
@@ -6,9 +6,9 @@
 Needs a GPU and ``ncu`` on the path, which takes a third of a second for a kernel: models of one and of two layers are
 profiled, and what the second layer adds is counted as often as the whole model has more of them. For every kind of
 kernel: how many, how long alone, and in which share of that time multiprocessors, tensor cores and memory were at
-work. Kernels are measured one at a time, so that the sum of ``filled`` (time times the share of multiprocessors that
-had work) is a bound for any number of lanes: less time than that cannot be had from these kernels, however many
-prompts share the device.
+work. Kernels run one after the other, without graphs, and the update in one piece. ``filled``, time times the share of
+multiprocessors that had work, bounds what lanes can gain as long as no two kernels share a multiprocessor: matrix
+products do not, small kernels may.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MARK = "bessel_j0"
 KINDS = (
     ("attention", ("flex_attention",)),
     ("products", ("gemm", "nvjet", "cutlass", "sm90_xmma", "splitK", "cublas")),
-    ("loss and reductions", ("triton_red", "triton_per")),
+    ("loss and reductions", ("triton_red", "triton_per", "reduce_kernel")),
     ("elementwise", ("triton_poi", "elementwise", "copy", "Copy", "index", "gather", "scatter")),
 )
 

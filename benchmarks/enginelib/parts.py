@@ -16,7 +16,7 @@ PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "published": published,
     "ours": ours,
     "lanes": lanes,
-    "profile": profile,
+    "profile": profile,  # leaves its hooks behind: no timing of the same model comes after it
     "check": check,
     "natural": natural,
     "ideas": ideas,

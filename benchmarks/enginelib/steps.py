@@ -28,9 +28,9 @@ from ttft_bench.engine.finetune import Engine
 
 def published(plan: Plan, shape: Shape) -> Iterator[Row]:
     """The published loop at fp32: steps, restore, whole prompts."""
+    before = reset_peak(plan.device)
     model = build(shape, plan.device, "fp32")
     length = shape.tokens if plan.quick else LENGTH
-    reset_peak(plan.device)
     loop = PublishedLoop(model.module, length=length)
     items = sequences(shape, [min(shape.tokens, length - 1)] * 30, plan.device)
     inputs = {key: loop.pad(value) for key, value in items.items()}
@@ -44,7 +44,7 @@ def published(plan: Plan, shape: Shape) -> Iterator[Row]:
         "reused_s": seconds(loop.reused, plan.device, plan.rounds, few),
         "restore_s": seconds(loop.restore, plan.device, plan.rounds),
     }
-    yield {**base, "what": "step", **figures, "peak_mib": peak_mib(plan.device)}
+    yield {**base, "what": "step", **figures, "peak_mib": peak_mib(plan.device, before)}
     for r in (2, 1):
         steps = schedule(r)
         run = partial(loop.prompt, steps, inputs)
@@ -55,8 +55,8 @@ def published(plan: Plan, shape: Shape) -> Iterator[Row]:
 
 def ours(plan: Plan, shape: Shape, what: str = "step") -> Iterator[Row]:
     """Our engine on ``shape``: steps, restore, whole prompts, memory, compile seconds."""
+    before = reset_peak(plan.device)
     model = build(shape, plan.device, plan.precision)
-    reset_peak(plan.device)
     engine = Engine(model, backend=plan.backend, options=plan.options)
     items = sequences(shape, [shape.tokens] * 30 if shape.tokens < 1024 else [1023] * 30, plan.device)
     engine.warm_up([items[0]])
@@ -70,7 +70,7 @@ def ours(plan: Plan, shape: Shape, what: str = "step") -> Iterator[Row]:
         "compile_s": engine.backend.compile_s,
         "options": vars(plan.options),
     }
-    yield {**base, "what": what, **_steps(plan, engine, items), **_counts(plan, shape, model)}
+    yield {**base, "what": what, **_steps(plan, engine, items, before), **_counts(plan, shape, model)}
     if what != "step":
         return
     plan.compiled[shape] = engine
@@ -81,7 +81,7 @@ def ours(plan: Plan, shape: Shape, what: str = "step") -> Iterator[Row]:
         yield {**base, "what": "prompt", "r": r, "fresh": fresh, "reused": len(steps) - fresh, "prompt_s": taken}
 
 
-def _steps(plan: Plan, engine: Engine, items: dict[int, torch.Tensor]) -> Row:
+def _steps(plan: Plan, engine: Engine, items: dict[int, torch.Tensor], before: int) -> Row:
     batch = engine.prepare([0], items)[0]
     backend = engine.backend
 
@@ -93,7 +93,7 @@ def _steps(plan: Plan, engine: Engine, items: dict[int, torch.Tensor]) -> Row:
         "gradient_s": seconds(lambda: backend.gradient(batch), plan.device, plan.rounds, plan.inner),
         "reused_s": seconds(lambda: backend.update(5e-5), plan.device, plan.rounds, plan.inner),
         "restore_s": seconds(backend.restore, plan.device, plan.rounds),
-        "peak_mib": peak_mib(plan.device),
+        "peak_mib": peak_mib(plan.device, before),
     }
     backend.restore()
     return figures

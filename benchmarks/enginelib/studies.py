@@ -61,8 +61,8 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
 def lanes(plan: Plan, shape: Shape) -> Iterator[Row]:
     """Fresh steps per second with 1, 2, 4 and, where they fit, 8 prompts at once."""
     counts = (1, 2) if plan.quick else (1, 2, 4, 8) if memory_gib(plan.device) > 80 else (1, 2, 4)
-    model = build(shape, plan.device, plan.precision)
     before = reset_peak(plan.device)
+    model = build(shape, plan.device, plan.precision)
     like = plan.compiled.get(shape)
     opened = open_lanes(model, None, counts[-1], backend=plan.backend, options=plan.options, like=like)
     item = sequences(shape, [min(shape.tokens, 1023)], plan.device)

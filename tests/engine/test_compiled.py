@@ -331,6 +331,27 @@ def test_a_shape_that_is_built_between_steps_leaves_the_gradient_in_place(folder
     assert hashes[0] == hashes[1]
 
 
+def test_more_lanes_than_a_gpu_has_streams_for_are_refused(folder):
+    model = replace(load_model(folder, device="cpu"), device=torch.device("cuda"))
+    with pytest.raises(UsageError, match="at most 10 on a GPU, got 11"):
+        open_lanes(model, None, 11)
+
+
+def test_only_what_trains_in_the_same_way_is_shared(folder, monkeypatch):
+    monkeypatch.setattr(CompiledBackend, "_wrap", lambda self, function: function)
+    first = Engine(load_model(folder, device="cpu"), backend="compiled", options=Options())
+    for options, settings, same in (
+        (Options(), Settings(lr=1e-3), True),
+        (Options(aside=False), Settings(), False),
+        (Options(), Settings(trainable="last[k=1]"), False),
+    ):
+        model = load_model(folder, device="cpu")
+        other = Engine(model, settings, backend="compiled", options=options, like=first)
+        assert (other.backend.code is first.backend.code) is same
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Options(narrow=48)
+
+
 def test_lanes_share_what_was_compiled(folder, monkeypatch):
     monkeypatch.setattr(CompiledBackend, "_wrap", lambda self, function: function)
     first, second = open_lanes(load_model(folder, device="cpu"), None, 2, backend="compiled", options=Options())

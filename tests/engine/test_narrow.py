@@ -87,3 +87,5 @@ def test_what_a_stream_of_gradients_reads_is_held_until_it_is_waited_for(monkeyp
     assert sys.getrefcount(above) == references + 2
     sink.join()
     assert waits[2:] == [("main", "aside")] and sys.getrefcount(above) == references
+    sink.join()
+    assert len(waits) == 3, "a capture that has not reached the stream must not wait for it"

@@ -151,7 +151,7 @@ Lanes = Annotated[
     typer.Option(
         "--lanes",
         min=1,
-        help="Prompts at once on the device: faster sweeps, but no true latencies.",
+        help="Prompts at once on the device, 10 at most on a GPU: faster sweeps, but no true latencies.",
         rich_help_panel=_MACHINE,
     ),
 ]

@@ -113,7 +113,7 @@ class Engine:
         settings: how.
         backend: auto | eager | compiled; auto is compiled on CUDA and eager elsewhere.
         options: of the compiled backend.
-        like: an engine of a copy of the model; what it compiled is used here too.
+        like: an engine of a copy of the model; what it compiled is used here too, if it trains in the same way.
 
     Raises:
         UsageError: another Engine of the model, or an open adaptation of it, would be disturbed.
@@ -132,9 +132,10 @@ class Engine:
         self.settings = settings or Settings()
         self.restore_s = 0.0
         self._claim = Claim.on(model)
-        kind = Kind.of(model, self.settings, resolve_backend(backend, model.device), options)
+        self.kind = kind = Kind.of(model, self.settings, resolve_backend(backend, model.device), options)
+        compiled = like.backend if like is not None and like.kind == kind else None
         self.backend: Backend = self._claim.admit(model, kind) or open_backend(
-            backend, model, self.settings, options, like.backend if like is not None else None
+            backend, model, self.settings, options, compiled
         )
         self._claim.hold(self, kind)
 

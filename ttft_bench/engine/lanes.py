@@ -18,6 +18,10 @@ import torch
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Settings, check_lanes
+from ttft_bench.errors import UsageError
+
+#: PyTorch deals out 32 streams of a priority in turn, and a lane takes three: two lanes must not share one.
+MOST_ON_A_GPU = 10
 
 
 @dataclass
@@ -67,9 +71,14 @@ def open_lanes(
         RuntimeWarning: results of several lanes may differ in their last digits from those of one.
 
     Raises:
-        UsageError: fewer than one, or dropout in several (masks are drawn from one generator per device).
+        UsageError: fewer than one, more than a GPU has streams for, or dropout in several (masks are drawn from one
+            generator per device).
     """
     check_lanes(count, settings is not None and settings.dropout)
+    if model.device.type == "cuda" and count > MOST_ON_A_GPU:
+        raise UsageError(
+            f"lanes must be at most {MOST_ON_A_GPU} on a GPU, got {count}: 4 fill one, and each has streams"
+        )
     # Copied before any engine moves the weights.
     models = [model] + [replace(model, module=copy.deepcopy(model.module)) for _ in range(count - 1)]
     lanes: list[Lane] = []

@@ -74,7 +74,7 @@ class CompiledBackend(Backend):
         self.repeatable = not on_cuda or self.attention in REPEATABLE
         graphs = self.options.graphs and on_cuda
         self._pool = torch.cuda.graph_pool_handle() if graphs else None
-        urgent = -1 if self.options.priorities else 0  # an update fills the device: what is shorter goes first
+        urgent = -1 if self.options.priorities else 0  # what others wait for goes first
         self._stream = torch.cuda.Stream(model.device, urgent) if graphs else None  # type: ignore[no-untyped-call]
         self._patient = torch.cuda.Stream(model.device) if graphs else None  # type: ignore[no-untyped-call]
         aside = graphs and self.options.direct and self.options.aside
@@ -191,15 +191,21 @@ class CompiledBackend(Backend):
             tied = rows, width
         elif self.code.direct_head:
             names.append("head")
-        programs = self.options.narrow if self._is_narrow() else 0
+        programs = self._count_programs()
         beside = Beside(self._update, self.groups[0], names, self.road.sink, self._patient, programs, tied)
         beside.warm_up()
         return beside
 
-    def _is_narrow(self) -> bool:
-        """Whether there are kernels for this: of Adam, in triton."""
-        is_adam = isinstance(self._update.rule, Adam)
-        return is_adam and self.model.device.type == "cuda" and find_spec("triton") is not None
+    def _count_programs(self) -> int:
+        """Thread blocks of a narrow update; 0 where nothing is beside it, or no kernels are: of Adam, in triton.
+
+        Uncompiled, an update at the end would round otherwise than these kernels do.
+        """
+        beside = self.options.compile and self._patient is not None
+        if not (beside and self.options.narrow and isinstance(self._update.rule, Adam) and find_spec("triton")):
+            return 0
+        found = torch.cuda.get_device_properties(self.model.device).multi_processor_count
+        return max(1, round(self.options.narrow * found))
 
     def _build(self, length: int, tokens: torch.Tensor) -> None:
         static = self._tokens[length] = tokens.clone()

@@ -68,10 +68,13 @@ class Sink:
             self._queue(index, above, x, transposed)
 
     def join(self) -> None:
-        """Let what is queued from now on wait for all gradients; to be called after a backward pass."""
-        if self.stream is not None:
+        """Let what is queued from now on wait for all gradients; to be called after a backward pass.
+
+        Without any the stream is not waited for: being captured, work may only wait for what the capture has reached.
+        """
+        held, self._held = self._held, []
+        if held:
             torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
-            self._held.clear()
 
     def _queue(self, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool) -> None:
         left, right = (x, above) if transposed else (above, x)

@@ -29,9 +29,11 @@ class Options:
         direct: put gradients of linear layers straight into the flat buffer.
         aside: compute them on a stream of their own, beside the rest of the backward pass; needs ``direct``.
         beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
-        narrow: number of thread blocks of an update beside the backward pass; 0 for as many as there can be.
+        narrow: share of the multiprocessors that an update beside the backward pass keeps to; 0 for no such limit, as
+            without ``compile`` or ``graphs``.
         graphs: capture CUDA graphs (on a CUDA device).
-        priorities: let a lane's optimizer step wait wherever another lane's forward or backward pass wants the device.
+        priorities: let a lane's optimizer step, and gradients that are computed aside, wait wherever the rest of
+            another lane's forward or backward pass wants the device.
         inductor: settings of the compiler, as (name, value) pairs, for trying them out.
     """
 
@@ -44,13 +46,15 @@ class Options:
     direct: bool = True
     aside: bool = True
     beside: bool = True
-    narrow: int = 48
+    narrow: float = 0.36
     graphs: bool = True
     priorities: bool = True
     inductor: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, ATTENTION)
+        if not 0 <= self.narrow <= 1:
+            raise ValueError(f"narrow must be a share, from 0 to 1, got {self.narrow}")
 
 
 __all__ = ["ATTENTION", "Options"]

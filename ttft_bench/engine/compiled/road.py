@@ -90,8 +90,10 @@ class Road(ABC):
         """Put the gradient of ``weight`` times the loss in place; return the loss."""
         loss, embedded = self.forward(tokens)
         inputs = [*self.leaves, *self._tokens, *([embedded] if embedded is not None else [])]
-        gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
-        self.sink.join()
+        try:
+            gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
+        finally:
+            self.sink.join()
         with torch.no_grad():
             copy_all(self.targets, gradients[: len(self.targets)])
             if self.rows is not None:
