@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -46,6 +46,9 @@ STARTED = time.perf_counter()
 #: bring their models or take the first.
 TOGETHER = ("published", "ours", "lanes", "profile", "check", "natural")
 ALONE = ("ideas",)
+PER_MODEL = (*TOGETHER, *ALONE)
+#: Exit code where nothing was measured because of what was asked for.
+REFUSED = 2
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     shapes = [SHAPES[name] for name in options.models.split(",")]
     parts = options.only.split(",")
     rounds = [(shape, [part for part in parts if part in kind]) for shape in shapes for kind in (TOGETHER, ALONE)]
-    rounds.append((shapes[0], [part for part in parts if part not in (*TOGETHER, *ALONE)]))
+    rounds.append((shapes[0], [part for part in parts if part not in PER_MODEL]))
     rounds = [(shape, some) for shape, some in rounds if some]
     if len(rounds) > 1:
         failed = _apart(rounds, sys.argv[1:] if argv is None else argv)
@@ -78,7 +81,10 @@ def _apart(rounds: list[tuple[Shape, list[str]]], given: list[str]) -> int:
     failed = 0
     for shape, some in rounds:
         command = [sys.executable, __file__, *given, "--models", shape.name, "--only", ",".join(some)]
-        failed += subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode != 0
+        code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+        if code == REFUSED:  # it said why, and would again
+            sys.exit(code)
+        failed += code != 0
     return failed
 
 
@@ -110,9 +116,14 @@ def _refuse_others(results: dict[str, Any], here: dict[str, Any], quick: bool, f
         return
     names = [machine["gpu"] or machine["cpu"] for machine in (there, here)]
     if names[0] != names[1]:
-        sys.exit(f"{file} holds figures of {names[0]}, this is {names[1]}: give --name or --output")
+        _refuse(f"{file} holds figures of {names[0]}, this is {names[1]}: give --name or --output")
     if quick and not results.get("quick"):
-        sys.exit(f"{file} holds figures of a real run, this is a smoke run: give --name or --output")
+        _refuse(f"{file} holds figures of a real run, this is a smoke run: give --name or --output")
+
+
+def _refuse(why: str) -> NoReturn:
+    print(why, file=sys.stderr)
+    sys.exit(REFUSED)
 
 
 def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file: Path) -> bool:
@@ -124,7 +135,7 @@ def _measure(part: str, plan: Plan, shape: Shape, results: dict[str, Any], file:
                 kept = [
                     old
                     for old in results["rows"]
-                    if old["part"] != part or (part in (*TOGETHER, *ALONE) and old["model"] != shape.name)
+                    if old["part"] != part or (part in PER_MODEL and old["model"] != shape.name)
                 ]
                 results["rows"], first = kept, False
             results["rows"].append({**row, "gpu": results["machine"]["gpu"]})

@@ -57,6 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     if options.step:
         _step(options.step, options.layers)
         return 0
+    unknown = [name for name in options.models.split(",") if name not in SHAPES]
+    if unknown:
+        parser.error(f"unknown model {unknown[0]!r}: there are {', '.join(SHAPES)}")
     ncu = shutil.which("ncu")
     if ncu is None:
         parser.error("there is no ncu on the path: install NVIDIA Nsight Compute")

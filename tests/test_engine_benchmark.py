@@ -74,6 +74,14 @@ def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
     assert results["ceilings"]["gb_s"] > 0 and results["machine"]["device"] == "cpu"
 
 
+def test_figures_of_another_machine_are_refused_once_and_kept(tmp_path):
+    kept = (ROOT / "reports" / "engine" / "engine.json").read_text(encoding="utf-8")
+    (tmp_path / "smoke.json").write_text(kept, encoding="utf-8")
+    done = run("--quick", "--device", "cpu", "--output", tmp_path, "--models", "tiny-gpt2,tiny-llama", "--only", "ours")
+    assert done.returncode == 2 and done.stderr.count("holds figures of NVIDIA H200") == 1 and not done.stdout
+    assert (tmp_path / "smoke.json").read_text(encoding="utf-8") == kept
+
+
 def test_unknown_parts_are_refused():
     done = run("--only", "sideways")
     assert done.returncode == 2 and "unknown part 'sideways'" in done.stderr

@@ -13,21 +13,12 @@ Row = dict[str, Any]
 def markdown(results: dict[str, Any]) -> str:
     """All tables."""
     rows = [row for row in results["rows"] if "error" not in row]
+    ceilings = results.get("ceilings", {})
     targets = [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
-    lines = ["| figure | measured | target | |", "|---|---:|---:|---|", *targets] if targets else []
-    lines += ["", *_steps(rows, results.get("ceilings", {}))]
-    lines += [
-        "",
-        *natural_table(rows),
-        "",
-        *_checks(rows),
-        "",
-        *_lanes(rows),
-        "",
-        *_narrow(rows, results.get("ceilings", {})),
-    ]
-    lines += ["", *_ideas(results["rows"])]
-    return "\n".join(lines)
+    heads = ["| figure | measured | target | |", "|---|---:|---:|---|"] if targets else []
+    tables = [[*heads, *targets], _steps(rows, ceilings), natural_table(rows), _checks(rows), _lanes(rows)]
+    tables += [_narrow(rows, ceilings), _ideas(results["rows"])]
+    return "\n\n".join("\n".join(table) for table in tables)
 
 
 def find(rows: list[Row], **wanted: Any) -> Row | None:

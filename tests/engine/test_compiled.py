@@ -348,7 +348,7 @@ def test_only_what_trains_in_the_same_way_is_shared(folder, monkeypatch):
         model = load_model(folder, device="cpu")
         other = Engine(model, settings, backend="compiled", options=options, like=first)
         assert (other.backend.code is first.backend.code) is same
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(UsageError, match="from 0 to 1"):
         Options(narrow=48)
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from interpreted import check_interpreted
 from ttft_bench.engine.compiled.direct import Sink
 
 HERE = Path(__file__).resolve().parent
 
 
 def test_narrow_kernels_do_what_the_rules_say():
-    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
-    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 9)
-    if old and not torch.cuda.is_available() and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
-        pytest.skip("the interpreter of triton before 3.9 does not work with NumPy 2.4")
-    interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_narrow.py")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=HERE.parents[1], env=os.environ | interpreted, timeout=500
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    check_interpreted(HERE / "interpreted_narrow.py")
 
 
 @pytest.mark.parametrize("width", [0, 576, 768])

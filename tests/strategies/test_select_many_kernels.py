@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from interpreted import check_interpreted
 from many import assert_equal, both, problem
 from ttft_bench.registry import build_selector
 from ttft_strategies import _fused, _staging
@@ -23,18 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def test_the_kernels_answer_as_the_loop_does() -> None:
-    triton = pytest.importorskip("triton", reason="the kernels need triton: pip install triton (Linux)")
-    import torch
-
-    old = tuple(map(int, triton.__version__.split(".")[:2])) < (3, 9)
-    if old and not torch.cuda.is_available() and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
-        pytest.skip("the interpreter of triton before 3.9 does not work with NumPy 2.4")
-    interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "interpreted_kernels.py")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=HERE.parents[1], env=os.environ | interpreted, timeout=500
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    check_interpreted(HERE / "interpreted_kernels.py")
 
 
 def test_the_kernels_compile_for_a_gpu_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

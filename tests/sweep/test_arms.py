@@ -295,6 +295,16 @@ def test_no_more_lanes_are_opened_than_have_work(suite, picks, tmp_path):
     assert any(f"1000 lanes were asked for, {opened} have work" in note for note in log.notes)
 
 
+def test_no_more_lanes_are_opened_than_a_device_can_have(suite, picks, tmp_path, monkeypatch):
+    monkeypatch.setattr("ttft_bench.engine.lanes.most_lanes", lambda device: 2)
+    log = Log()
+    outcome = run_sweep(Request(suite, tmp_path / "run", device="cpu", picks=picks, lanes=3), log)
+    assert outcome.failed == 0 and {row["lanes"] for row in store.load_run(tmp_path / "run").rows if row["steps"]} == {
+        2
+    }
+    assert any("3 lanes have work, a GPU has streams for 2" in note for note in log.notes)
+
+
 def test_an_interrupt_in_lanes_keeps_what_is_finished(suite, picks, tmp_path):
     class Impatient(Log):
         def progress(self, stage, done, total):

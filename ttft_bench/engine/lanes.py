@@ -20,9 +20,6 @@ from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Settings, check_lanes
 from ttft_bench.errors import UsageError
 
-#: PyTorch deals out 32 streams of a priority in turn, and a lane takes three: two lanes must not share one.
-MOST_ON_A_GPU = 10
-
 
 @dataclass
 class Lane:
@@ -48,6 +45,14 @@ def on_stream(stream: Any) -> Iterator[None]:
         yield
 
 
+def most_lanes(device: torch.device) -> int | None:
+    """How many lanes a device can have; None for no limit.
+
+    PyTorch deals out 32 CUDA streams of a priority in turn, and a lane takes three: two lanes must not share one.
+    """
+    return 10 if device.type == "cuda" else None
+
+
 def open_lanes(
     model: LanguageModel,
     settings: Settings | None = None,
@@ -63,9 +68,9 @@ def open_lanes(
         model: what to finetune.
         settings: how.
         count: number of lanes.
-        backend: as for :class:`ttft_bench.engine.finetune.Engine`, and so the next two.
-        options: of the compiled backend.
-        like: an engine of a copy of the model; what it compiled is used here too.
+        backend: as for :class:`ttft_bench.engine.finetune.Engine`.
+        options: as there.
+        like: as there.
 
     Warns:
         RuntimeWarning: results of several lanes may differ in their last digits from those of one.
@@ -75,10 +80,9 @@ def open_lanes(
             generator per device).
     """
     check_lanes(count, settings is not None and settings.dropout)
-    if model.device.type == "cuda" and count > MOST_ON_A_GPU:
-        raise UsageError(
-            f"lanes must be at most {MOST_ON_A_GPU} on a GPU, got {count}: 4 fill one, and each has streams"
-        )
+    most = most_lanes(model.device)
+    if most is not None and count > most:
+        raise UsageError(f"lanes must be at most {most} on a GPU, got {count}: it has no more streams, and 4 fill it")
     # Copied before any engine moves the weights.
     models = [model] + [replace(model, module=copy.deepcopy(model.module)) for _ in range(count - 1)]
     lanes: list[Lane] = []
@@ -101,4 +105,4 @@ def open_lanes(
     return lanes
 
 
-__all__ = ["Lane", "on_stream", "open_lanes"]
+__all__ = ["Lane", "most_lanes", "on_stream", "open_lanes"]

@@ -42,7 +42,7 @@ def finetune_cells(
     """
     from ttft_bench.engine.host import keep_freed_memory
     from ttft_bench.engine.items import Items
-    from ttft_bench.engine.lanes import open_lanes
+    from ttft_bench.engine.lanes import most_lanes, open_lanes
     from ttft_bench.engine.model import load_model
     from ttft_bench.sweep.runner import Runner
 
@@ -76,6 +76,10 @@ def finetune_cells(
     count = min(request.lanes, max(1, len(tasks)))  # a lane without work would only cost its building
     if count < request.lanes:
         reporter.note(f"{request.lanes} lanes were asked for, {count} have work: no more are opened")
+    most = most_lanes(model.device)
+    if most is not None and count > most:
+        reporter.note(f"{count} lanes have work, a GPU has streams for {most}: no more are opened")
+        count = most
     if tasks and (told := timed_otherwise(request.folder, count)):
         reporter.note(f"warning: {told}")
     lanes = open_lanes(model, settings, count, backend=request.backend)

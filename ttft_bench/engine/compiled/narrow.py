@@ -140,32 +140,6 @@ def _on(tensor: torch.Tensor) -> Any:
 
 
 @triton.jit
-def _one_step(
-    w: tl.tensor,
-    g: tl.tensor,
-    m: tl.tensor,
-    v: tl.tensor,
-    step: tl.tensor,
-    lr: tl.tensor,
-    size: tl.tensor,
-    root: tl.tensor,
-    BETA1: tl.constexpr,
-    BETA2: tl.constexpr,
-    EPS: tl.constexpr,
-    DECAY: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
-    """Operation for operation what ``rules.adam_`` does."""
-    begun = tl.load(step) > 1
-    m = tl.where(begun, m, 0.0)
-    m = m + (g - m) * (1 - BETA1)
-    v = tl.where(begun, v, 0.0) * BETA2 + g * g * (1 - BETA2)
-    if DECAY != 0:
-        w = w * (1 - tl.load(lr) * DECAY)
-    w = w - tl.load(size) * (m / (tl.sqrt_rn(v) * tl.load(root) + EPS))
-    return w, m, v
-
-
-@triton.jit
 def _rounded(w: tl.tensor, m: tl.tensor, DITHER: tl.constexpr) -> tl.tensor:
     """``rules.dithered``, or to the nearest."""
     if DITHER:
@@ -197,12 +171,18 @@ def _update(
     SHADOW: tl.constexpr,
     DITHER: tl.constexpr,
 ) -> None:
-    """Load what lies ``at`` and is ``here``, take the step, store it."""
+    """Load what lies ``at`` and is ``here``, store it after a step: operation for operation that of ``rules.adam_``."""
     w = tl.load(weights + at, mask=here, other=0.0)
     g = tl.load(gradient + at, mask=here, other=0.0).to(tl.float32)
     m = tl.load(first + at, mask=here, other=0.0)
     v = tl.load(second + at, mask=here, other=0.0)
-    w, m, v = _one_step(w, g, m, v, step, lr, size, root, BETA1, BETA2, EPS, DECAY)
+    begun = tl.load(step) > 1
+    m = tl.where(begun, m, 0.0)
+    m = m + (g - m) * (1 - BETA1)
+    v = tl.where(begun, v, 0.0) * BETA2 + g * g * (1 - BETA2)
+    if DECAY != 0:
+        w = w * (1 - tl.load(lr) * DECAY)
+    w = w - tl.load(size) * (m / (tl.sqrt_rn(v) * tl.load(root) + EPS))
     tl.store(weights + at, w, mask=here)
     if SHADOW:
         tl.store(shadow + at, _rounded(w, m, DITHER), mask=here)

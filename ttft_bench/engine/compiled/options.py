@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttft_bench.engine.choices import check_choice
+from ttft_bench.errors import UsageError
 
 ATTENTION = ("auto", "flex", "sdpa", "flash", "cudnn", "math", "model")
 
@@ -54,7 +55,7 @@ class Options:
     def __post_init__(self) -> None:
         check_choice("attention", self.attention, ATTENTION)
         if not 0 <= self.narrow <= 1:
-            raise ValueError(f"narrow must be a share, from 0 to 1, got {self.narrow}")
+            raise UsageError(f"narrow must be a share of the multiprocessors, from 0 to 1, got {self.narrow}")
 
 
 __all__ = ["ATTENTION", "Options"]
