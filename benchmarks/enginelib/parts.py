@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from enginelib.checks import check
+from enginelib.gradients import gradients
 from enginelib.natural import natural
 from enginelib.plan import Plan, Row, release
 from enginelib.shapes import Shape
@@ -19,6 +20,7 @@ PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "profile": profile,  # leaves its hooks behind: no timing of the same model comes after it
     "check": check,
     "natural": natural,
+    "gradients": gradients,
     "ideas": ideas,
     "narrow": narrow,
     "growth": growth,

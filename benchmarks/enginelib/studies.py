@@ -25,6 +25,8 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
         "no dithered shadow": replace(plan.options, dither=False),
         "no padded head": replace(plan.options, split=False),
         "no gradients in place": replace(plan.options, direct=False),
+        "no norms' gradients aside": replace(plan.options, norms=False),
+        "no kernels of ours for gradients": replace(plan.options, kernels=False),
         "no gradients aside": replace(plan.options, aside=False),
         "no update beside": replace(plan.options, beside=False),
         "updates in all thread blocks": replace(plan.options, narrow=0),

@@ -17,7 +17,7 @@ def markdown(results: dict[str, Any]) -> str:
     targets = [f"| {name} | {value} | {target} | {verdict} |" for name, value, target, verdict in _targets(rows)]
     heads = ["| figure | measured | target | |", "|---|---:|---:|---|"] if targets else []
     tables = [[*heads, *targets], _steps(rows, ceilings), natural_table(rows), _checks(rows), _lanes(rows)]
-    tables += [_narrow(rows, ceilings), _ideas(results["rows"])]
+    tables += [_gradients(rows), _narrow(rows, ceilings), _ideas(results["rows"])]
     return "\n\n".join("\n".join(table) for table in tables)
 
 
@@ -114,6 +114,22 @@ def _lanes(rows: list[Row]) -> list[str]:
                 f"| {row['model']} | {row['tokens']} | {row['lanes']} | {_ms(row['amortised_s'])} | {gain:.2f}x | "
                 f"{_number(row.get('peak_mib'))} |"
             )
+    return lines if len(lines) > 2 else []
+
+
+def _gradients(rows: list[Row]) -> list[str]:
+    lines = [
+        "| model | gradient of weights | library, us alone | ours | library, us with four at once | ours |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    found = [row for row in rows if row.get("what") == "gradients"]
+    for row in found:
+        if row["who"] == "library":
+            same = {"model": row["model"], "of": row["of"], "what": "gradients"}
+            ours = find(found, who="ours", **same) or {}
+            cells = [one.get(key) for key in ("alone_s", "at_once_s") for one in (row, ours)]
+            shown = " | ".join("left to it" if cell is None else f"{1e6 * cell:.2f}" for cell in cells)
+            lines.append(f"| {row['model']} | {row['of']} | {shown} |")
     return lines if len(lines) > 2 else []
 
 

@@ -18,6 +18,8 @@ from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import Reuse, build_schedule
 
+#: The compiler's own.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
 BF16, FP32 = torch.bfloat16, torch.float32
 KINDS = ("weights", "shadow", "gradient", "first", "second")

@@ -78,3 +78,24 @@ def test_what_a_stream_of_gradients_reads_is_held_until_it_is_waited_for(monkeyp
     assert waits[2:] == [("main", "aside")] and sys.getrefcount(above) == references
     sink.join()
     assert len(waits) == 3, "a capture that has not reached the stream must not wait for it"
+
+
+def test_what_norms_hand_over_waits_for_the_next_layer_and_is_summed_without_a_tape(monkeypatch):
+    waits = []
+    main, aside = _Stream("main", waits), _Stream("aside", waits)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    sink = Sink([torch.zeros(3, 4), torch.zeros(3), torch.zeros(3)], [None, torch.zeros(3), None])
+    sink.stream = aside
+    above, x = torch.rand(5, 3, requires_grad=True), torch.rand(5, 3)
+    sink.scale(1, above, x)
+    assert waits == [] and not sink.targets[1].any()
+    sink.put(0, above, torch.rand(5, 4), False)
+    assert waits == [("aside", "main")]
+    torch.testing.assert_close(sink.targets[1], (above * x).sum(0).detach())
+    torch.testing.assert_close(sink.biases[1], above.sum(0).detach())
+    sink.scale(2, above, x)
+    assert not sink.targets[2].any()
+    sink.join()
+    torch.testing.assert_close(sink.targets[2], (above * x).sum(0).detach())
+    assert waits == [("aside", "main")] * 2 + [("main", "aside")], "none is left behind at the end"

@@ -7,6 +7,8 @@
 ``code``         the compiled function, with all weights as arguments, in bf16 where products are: no cast per step
 ``skeleton``     the copy of the module that is compiled: products stacked, rotary tables looked up
 ``direct``       layers whose gradients are put straight into the flat buffer, beside the rest of the backward pass
+``norms``        norms taken apart, so that their gradients can be such too
+``kernels``      those gradients as Triton kernels that leave room for others
 ``beside``       a block's update, begun while the blocks before it are still at their backward pass
 ``narrow``       an update that keeps to a part of the device, as a Triton kernel
 ``watching``     which linear layers are called, and on what

@@ -83,6 +83,8 @@ def flex_causal_attention(
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
+    # What autocast would do to them; rotated ones are in fp32.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     mask = _MASKS[query.shape[2], query.device.index]
     tiles = TILES if query.dtype != torch.float32 and query.shape[3] <= 128 else None
     output = flex_attention(query, key, value, block_mask=mask, scale=scaling, kernel_options=tiles)

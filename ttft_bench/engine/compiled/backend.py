@@ -22,6 +22,7 @@ from ttft_bench.engine.compiled.beside import Beside
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights, token_loss
 from ttft_bench.engine.compiled.direct import KEEPING, find_direct
 from ttft_bench.engine.compiled.flat import FlatGroup
+from ttft_bench.engine.compiled.norms import find_norms
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
 from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
@@ -91,6 +92,10 @@ class CompiledBackend(Backend):
             self.code: Code = shared or self._make_code(trained)
             self.groups, self.road = self._lay_out(trained)
             self.road.sink.stream = self._aside
+            if self.options.kernels and self._has_kernels():
+                from ttft_bench.engine.compiled import kernels as own
+
+                self.road.sink.kernels = own
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):
@@ -163,7 +168,8 @@ class CompiledBackend(Backend):
         # A split head is outside the module: it is direct by itself, and may be although it shares its weight.
         direct = [name for name in found if not split or module.get_submodule(name) is not head]
         direct_head = fits and split and any(head.weight is parameter for parameter in trained)
-        return make_code(model, split, self.attention, siblings, direct, direct_head, self._wrap)
+        norms = find_norms(module, trained) if fits and self.options.norms else []
+        return make_code(model, split, self.attention, siblings, direct, direct_head, norms, self._wrap)
 
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
         module = self.model.module
@@ -196,13 +202,16 @@ class CompiledBackend(Backend):
         beside.warm_up()
         return beside
 
+    def _has_kernels(self) -> bool:
+        """Whether kernels of our own can run beside others."""
+        return self.options.compile and self._pool is not None and find_spec("triton") is not None
+
     def _count_programs(self) -> int:
         """Thread blocks of a narrow update; 0 where nothing is beside it, or no kernels are: of Adam, in triton.
 
         Uncompiled, an update at the end would round otherwise than these kernels do.
         """
-        beside = self.options.compile and self._patient is not None
-        if not (beside and self.options.narrow and isinstance(self._update.rule, Adam) and find_spec("triton")):
+        if not (self._has_kernels() and self.options.narrow and isinstance(self._update.rule, Adam)):
             return 0
         found = torch.cuda.get_device_properties(self.model.device).multi_processor_count
         return max(1, round(self.options.narrow * found))

@@ -21,6 +21,7 @@ from ttft_bench.engine.compiled.direct import direct_product
 from ttft_bench.engine.compiled.skeleton import (
     Siblings,
     make_direct,
+    make_scale,
     make_skeleton,
     prepare_rotations,
     stack_siblings,
@@ -42,6 +43,7 @@ class Code:
         siblings: layers whose weights, and biases, are handed in stacked by rows, under the name of the first.
         direct: names of the direct layers, each one's number being its place here.
         direct_head: whether a split head is one too, the last.
+        norms: names of the norms that are taken apart, numbered from there on.
         prepare: to be called with a length before the first loss of that length.
     """
 
@@ -50,6 +52,7 @@ class Code:
     siblings: Sequence[Siblings]
     direct: Sequence[str]
     direct_head: bool
+    norms: Sequence[str]
     prepare: Callable[[int], None]
 
 
@@ -64,6 +67,7 @@ def make_code(
     siblings: Sequence[Siblings],
     direct: Sequence[str],
     direct_head: bool,
+    norms: Sequence[str],
     wrap: Wrap,
 ) -> Code:
     """Make the function of ``model``.
@@ -75,6 +79,7 @@ def make_code(
         siblings: layers to make one product of.
         direct: layers to make direct (:mod:`ttft_bench.engine.compiled.direct`).
         direct_head: make a split head direct.
+        norms: norms to take apart (:mod:`ttft_bench.engine.compiled.norms`).
         wrap: torch.compile, or nothing.
     """
     module = model.module
@@ -88,6 +93,8 @@ def make_code(
     for name, number in numbers.items():
         if name not in leaders:
             make_direct(skeleton, name, number)
+    for number, name in enumerate(norms, len(direct) + direct_head):
+        make_scale(skeleton, name, number)
     vocabulary = module.get_output_embeddings().weight.shape[0]
     backbone = getattr(skeleton, skeleton.base_model_prefix)
 
@@ -115,7 +122,7 @@ def make_code(
         prepare_rotations(skeleton, length, model.device)
         prepare_attention(attention, length, model.device)
 
-    return Code(split, wrap(split_loss if split else whole_loss), siblings, direct, direct_head, prepare)
+    return Code(split, wrap(split_loss if split else whole_loss), siblings, direct, direct_head, norms, prepare)
 
 
 def token_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

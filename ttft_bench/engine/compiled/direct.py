@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -30,14 +32,16 @@ class Sink:
     """Where the gradients of one backend's direct layers go.
 
     Args:
-        targets: per layer, in the order of :func:`find_direct`, the gradient of its weight, which is written.
+        targets: per layer, in the order of :func:`find_direct`, and then of
+            :func:`ttft_bench.engine.compiled.norms.find_norms`, the gradient of its weight, which is written.
         biases: per layer, that of its bias; None without a bias that is trained.
 
     Attributes:
         listener: called with the number of a layer once its gradient is queued, and with it every use of its weight.
         handle: what the compiled code, which all lanes share, is given to find this sink by: int64, on the host.
-        stream: where gradients are multiplied, beside the backward pass; None for its own stream. Compiled code must
+        stream: where gradients are computed, beside the backward pass; None for its own stream. Compiled code must
             not write into what it handed over: see :data:`KEEPING`.
+        kernels: :mod:`ttft_bench.engine.compiled.kernels`, or None to leave everything to the library.
     """
 
     def __init__(self, targets: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None]) -> None:
@@ -45,6 +49,8 @@ class Sink:
         self.biases = list(biases)
         self.listener: Callable[[int], None] | None = None
         self.stream: Any = None
+        self.kernels: Any = None
+        self._waiting: list[Callable[[], None]] = []
         self._held: list[tuple[torch.Tensor, ...]] = []
         number = next(_NUMBERS)
         self.handle = torch.tensor(number)
@@ -63,42 +69,88 @@ class Sink:
             self._queue(index, above, x, transposed)
             return
         self._held.append((above, x))  # or the backward pass would get their memory for something else
-        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
-        with torch.cuda.stream(self.stream):
+        with self._apart():
             self._queue(index, above, x, transposed)
+
+    def scale(self, index: int, above: torch.Tensor, x: torch.Tensor) -> None:
+        """Queue the gradients of a norm's weight and bias, with those of the next layer: nothing waits for them.
+
+        Args:
+            index: the norm.
+            above: (tokens, features), the gradient of its output.
+            x: of that shape, what the weight scales.
+        """
+        queue = partial(self._sum, above, x, self.targets[index], self.biases[index])
+        if self.stream is None:
+            queue()
+            return
+        self._held.append((above, x))
+        self._waiting.append(queue)
 
     def join(self) -> None:
         """Let what is queued from now on wait for all gradients; to be called after a backward pass.
 
         Without any the stream is not waited for: being captured, work may only wait for what the capture has reached.
         """
+        if self._waiting:
+            with self._apart():
+                pass
         held, self._held = self._held, []
         if held:
             torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
 
-    def _queue(self, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool) -> None:
-        left, right = (x, above) if transposed else (above, x)
-        torch.mm(left.t(), right, out=self.targets[index])
-        bias = self.biases[index]
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """On the other stream, after all that is queued on this one and the norms that have been waiting for it."""
+        self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
+        waiting, self._waiting = self._waiting, []
+        with torch.cuda.stream(self.stream), torch.no_grad():
+            for queue in waiting:
+                queue()
+            yield
+
+    def _sum(
+        self, above: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | None, bias: torch.Tensor | None
+    ) -> None:
+        """Sum over tokens: ``above`` times ``x`` to the weight's gradient, ``above`` to the bias'."""
+        if self.kernels is not None:
+            self.kernels.sums_(above.contiguous(), None if x is None else x.contiguous(), weight, bias)
+            return
+        if x is not None and weight is not None:
+            torch.sum(above * x, 0, dtype=weight.dtype, out=weight)
         if bias is not None:
             torch.sum(above, 0, dtype=bias.dtype, out=bias)
+
+    def _queue(self, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool) -> None:
+        left, right = (x, above) if transposed else (above, x)
+        out = self.targets[index]
+        if self.kernels is None or not self.kernels.gradient_(out, left, right):
+            torch.mm(left.t(), right, out=out)
+        bias = self.biases[index]
+        if bias is not None:
+            self._sum(above, None, None, bias)
         if self.listener is not None:
             self.listener(index)
+
+
+def find_sink(handle: torch.Tensor) -> Sink:
+    """The sink of this handle."""
+    return _SINKS[int(handle)]
 
 
 def _layer_gradients(
     sink: torch.Tensor, index: int, above: torch.Tensor, x: torch.Tensor, transposed: bool, after: torch.Tensor
 ) -> torch.Tensor:
-    _SINKS[int(sink)].put(index, above, x, transposed)
+    find_sink(sink).put(index, above, x, transposed)
     return above.new_empty(1, dtype=torch.float32)
 
 
 # Not torch.library.custom_op: it keeps the compiler out of what it calls, and a listener calls compiled updates.
-_LIBRARY: Any = torch.library.Library("ttft_bench", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define(
+LIBRARY: Any = torch.library.Library("ttft_bench", "FRAGMENT")  # type: ignore[no-untyped-call]
+LIBRARY.define(
     "layer_gradients(Tensor sink, int index, Tensor above, Tensor x, bool transposed, Tensor after) -> Tensor"
 )
-_LIBRARY.impl("layer_gradients", _layer_gradients, "CompositeExplicitAutograd")
+LIBRARY.impl("layer_gradients", _layer_gradients, "CompositeExplicitAutograd")
 
 
 def _shape(
@@ -107,7 +159,7 @@ def _shape(
     return above.new_empty(1, dtype=torch.float32)
 
 
-torch.library.register_fake("ttft_bench::layer_gradients", _shape, lib=_LIBRARY)
+torch.library.register_fake("ttft_bench::layer_gradients", _shape, lib=LIBRARY)
 
 
 class _Product(torch.autograd.Function):
@@ -221,4 +273,4 @@ def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence
     return [name for name in times if name in fit]
 
 
-__all__ = ["KEEPING", "Direct", "Sink", "direct_product", "find_direct"]
+__all__ = ["KEEPING", "LIBRARY", "Direct", "Sink", "direct_product", "find_direct", "find_sink"]

@@ -90,7 +90,7 @@ def adam_(
     owners, width = (rows.owners, rows.width) if rows is not None else (step, 0)
     blocks = min(programs, triton.cdiv(count, BLOCK))
     fixed = _fixed(group, rule, dither)
-    with _on(group[0]):
+    with on(group[0]):
         _adam[(blocks,)](
             *(*group, owners, step, lr, size, root, count),
             **{**fixed, "WIDTH": width, "PIECE": piece(width), "BLOCK": BLOCK},
@@ -115,7 +115,7 @@ def adam_rows_(
     """What :func:`adam_` leaves: the rows of ``group`` that ``ids`` name, each once; other arguments as there."""
     assert scale is None
     fixed = _fixed(group, rule, dither)
-    with _on(group[0]):
+    with on(group[0]):
         _adam_rows[(len(ids),)](
             *(*group, rows.owners, ids, step, lr, size, root),
             **{**fixed, "WIDTH": rows.width, "BLOCK": triton.next_power_of_2(rows.width)},
@@ -135,7 +135,8 @@ def _fixed(group: tuple[torch.Tensor, ...], rule: Rule, dither: bool) -> dict[st
     return {**betas, "SHADOW": group[1].data_ptr() != group[0].data_ptr(), "DITHER": dither}
 
 
-def _on(tensor: torch.Tensor) -> Any:
+def on(tensor: torch.Tensor) -> Any:
+    """Where kernels are launched: on the device of ``tensor``."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else torch.no_grad()
 
 
@@ -263,4 +264,4 @@ def _adam_rows(
         )  # fmt: skip
 
 
-__all__ = ["Rows", "adam_", "adam_rows_", "piece"]
+__all__ = ["Rows", "adam_", "adam_rows_", "on", "piece"]

@@ -28,7 +28,10 @@ class Options:
             finish, it is flex where that can be compiled, else math: the same bits every time.
         compile: use torch.compile.
         direct: put gradients of linear layers straight into the flat buffer.
-        aside: compute them on a stream of their own, beside the rest of the backward pass; needs ``direct``.
+        norms: put gradients of norms' weights there too; needs ``direct``.
+        kernels: do so in kernels that leave room beside them (:mod:`ttft_bench.engine.compiled.kernels`), in compiled
+            code that runs as graphs.
+        aside: compute both on a stream of their own, beside the rest of the backward pass; needs ``direct``.
         beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
         narrow: share of the multiprocessors that an update beside the backward pass keeps to; 0 for no such limit, as
             without ``compile`` or ``graphs``.
@@ -45,6 +48,8 @@ class Options:
     attention: str = "auto"
     compile: bool = True
     direct: bool = True
+    norms: bool = True
+    kernels: bool = True
     aside: bool = True
     beside: bool = True
     narrow: float = 0.36

@@ -54,12 +54,13 @@ class Road(ABC):
         self._places = dict(zip(leaves, gradients, strict=True))
         layers = [module.get_submodule(name) for name in code.direct]
         layers += [module.get_output_embeddings()] if code.direct_head else []
+        layers += [module.get_submodule(name) for name in code.norms]
         #: Where the gradients of direct layers go, which are not differentiated for: their tokens are.
         self.sink = Sink(
             [self._places[id(layer.weight)] for layer in layers],
-            [self._places.get(id(layer.bias)) for layer in layers],
+            [self._places.get(id(getattr(layer, "bias", None))) for layer in layers],
         )
-        direct = {id(own) for layer in layers for own in (layer.weight, layer.bias) if id(own) in self._places}
+        direct = {id(own) for layer in layers for own in layer.parameters(recurse=False)} & self._places.keys()
         self._tokens = [nn.Parameter(torch.empty(1, device=model.device)) for _ in layers]
         self._computed = {key: leaf.detach() if key in direct else leaf for key, leaf in leaves.items()}
         by_hand = direct | self._by_hand(module)
@@ -69,7 +70,10 @@ class Road(ABC):
         self._loss = code.loss
         prefix = f"{module.base_model_prefix}." if code.split else ""
         self._tensors: dict[str, torch.Tensor] = {}
-        for name, token in zip(code.direct, self._tokens, strict=False):
+        head = [""] if code.direct_head else []  # outside the module: handed in by itself
+        for name, token in zip([*code.direct, *head, *code.norms], self._tokens, strict=True):
+            if not name:
+                continue
             self._tensors[f"{name.removeprefix(prefix)}.token"] = token
             self._tensors[f"{name.removeprefix(prefix)}.sink"] = self.sink.handle
         self._hand_in(model, dtype, code)
@@ -126,7 +130,7 @@ class SplitRoad(Road):
         def part(own: torch.Tensor) -> torch.Tensor:
             return self._computed[id(own)] if id(own) in self._computed else _padded(own, dtype)
 
-        token, sink = (self._tokens[-1], self.sink.handle) if code.direct_head else (None, None)
+        token, sink = (self._tokens[len(code.direct)], self.sink.handle) if code.direct_head else (None, None)
         self._head: Head = part(head.weight), None if head.bias is None else part(head.bias), token, sink
         backbone = getattr(module, module.base_model_prefix)
         outside = {id(table.weight), *head_rows(model), *self._stacked}

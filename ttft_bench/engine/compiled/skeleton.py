@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ttft_bench.engine.compiled.direct import Direct
+from ttft_bench.engine.compiled.norms import Scale
 from ttft_bench.engine.compiled.watching import watch
 
 #: Names of linear layers that read the same tensor, in the order in which they are called.
@@ -95,6 +96,11 @@ def make_direct(skeleton: nn.Module, name: str, index: int) -> None:
     _replace(skeleton, name, Direct(part.weight, part.bias, index, transposed))
 
 
+def make_scale(skeleton: nn.Module, name: str, index: int) -> None:
+    """Take the norm ``name`` apart (:mod:`ttft_bench.engine.compiled.norms`)."""
+    _replace(skeleton, name, Scale(skeleton.get_submodule(name), index))
+
+
 class Leader(Direct):
     """The product of all siblings; keeps in ``box`` what the others are about to ask for."""
 
@@ -165,6 +171,7 @@ __all__ = [
     "Siblings",
     "find_siblings",
     "make_direct",
+    "make_scale",
     "make_skeleton",
     "prepare_rotations",
     "stack_parameters",

@@ -1,0 +1,163 @@
+"""Gradients of the weights of linear layers and norms, in kernels that leave room for what is at work beside them.
+
+A library's products are made for large matrices: a thread block takes a whole multiprocessor, whatever it uses of
+it. Here several fit on one, beside each other and beside others' blocks. Sums over tokens are one kernel where the
+compiler makes two.
+
+Importing this needs triton, which comes with PyTorch for CUDA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+from ttft_bench.engine.compiled.narrow import OPTIONS, on
+
+#: Blocks of 128 by 128, the largest here: where an output has more, it is the library that fills the device better.
+FEW = 132
+#: What is multiplied.
+DTYPE = torch.bfloat16
+#: Tokens and columns that a thread block sums at once, and its warps.
+ROWS, COLUMNS, WARPS = 256, 16, 8
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a product is cut up.
+
+    Attributes:
+        m: rows of the output that a thread block computes.
+        n: columns.
+        k: tokens that it takes at once.
+        warps: of a block.
+        stages: loads under way.
+    """
+
+    m: int
+    n: int
+    k: int
+    warps: int
+    stages: int
+
+
+def choose_tiles(m: int, n: int) -> Tiles | None:
+    """For an output of that size; None for one that fills the device more than once, where a library is faster.
+
+    The part ``gradients`` of benchmarks/engine.py compares the two, alone and several at once.
+    """
+    large = triton.cdiv(m, 128) * triton.cdiv(n, 128)
+    if large > FEW:
+        return None
+    return Tiles(128, 64, 64, 4, 4) if large < FEW // 3 else Tiles(128, 128, 32, 4, 4)
+
+
+def gradient_(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Make ``out`` the product ``left^T right`` of bf16 matrices, summed in fp32; else, doing nothing, return False.
+
+    Args:
+        out: (m, n), contiguous.
+        left: (tokens, m), contiguous.
+        right: (tokens, n), contiguous.
+    """
+    (tokens, m), n = left.shape, right.shape[1]
+    tiles = choose_tiles(m, n)
+    fits = all(tensor.dtype == DTYPE and tensor.is_contiguous() for tensor in (out, left, right))
+    if tiles is None or not fits or tokens % tiles.k:
+        return False
+    with on(left):
+        _gradient[(triton.cdiv(m, tiles.m) * triton.cdiv(n, tiles.n),)](
+            *(out, left, right, m, n, tokens),
+            **{"M": tiles.m, "N": tiles.n, "K": tiles.k},
+            num_warps=tiles.warps,
+            num_stages=tiles.stages,
+            **OPTIONS,
+        )
+    return True
+
+
+def sums_(above: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | None, bias: torch.Tensor | None) -> None:
+    """Sum over tokens, in one kernel and always in the same order, in fp32.
+
+    Args:
+        above: (tokens, columns), contiguous.
+        x: of that shape, contiguous; None without ``weight``.
+        weight: (columns,): becomes the sum of ``above * x``.
+        bias: (columns,): becomes the sum of ``above``.
+    """
+    tokens, columns = above.shape
+    with on(above):
+        _sums[(triton.cdiv(columns, COLUMNS),)](
+            *(above, x, weight, bias, tokens, columns),
+            **{"WEIGHT": weight is not None, "BIAS": bias is not None, "ROWS": ROWS, "COLUMNS": COLUMNS},
+            num_warps=WARPS,
+            **OPTIONS,
+        )
+
+
+@triton.jit
+def _gradient(
+    out: tl.tensor,
+    left: tl.tensor,
+    right: tl.tensor,
+    m: tl.tensor,
+    n: tl.tensor,
+    tokens: tl.tensor,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+) -> None:
+    """See :func:`gradient_`: a program for a tile of the output."""
+    across = tl.cdiv(n, N)
+    row = (tl.program_id(0) // across) * M + tl.arange(0, M)
+    column = (tl.program_id(0) % across) * N + tl.arange(0, N)
+    token = tl.arange(0, K)
+    at_left = left + token[:, None] * m + row[None, :]
+    at_right = right + token[:, None] * n + column[None, :]
+    total = tl.zeros((M, N), tl.float32)
+    for _ in range(0, tokens, K):
+        a = tl.load(at_left, mask=row[None, :] < m, other=0.0)
+        b = tl.load(at_right, mask=column[None, :] < n, other=0.0)
+        total = tl.dot(tl.trans(a), b, total)
+        at_left += K * m
+        at_right += K * n
+    here = (row[:, None] < m) & (column[None, :] < n)
+    tl.store(out + row[:, None] * n + column[None, :], total.to(out.dtype.element_ty), mask=here)
+
+
+@triton.jit
+def _sums(
+    above: tl.tensor,
+    x: tl.tensor,
+    weight: tl.tensor,
+    bias: tl.tensor,
+    tokens: tl.tensor,
+    columns: tl.tensor,
+    WEIGHT: tl.constexpr,
+    BIAS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
+    """See :func:`sums_`: a program for some columns."""
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    to_weight = tl.zeros((ROWS, COLUMNS), tl.float32)
+    to_bias = tl.zeros((ROWS, COLUMNS), tl.float32)
+    for first in range(0, tokens, ROWS):
+        row = first + tl.arange(0, ROWS)
+        at = row[:, None] * columns + column[None, :]
+        here = (row[:, None] < tokens) & (column[None, :] < columns)
+        gradient = tl.load(above + at, mask=here, other=0.0).to(tl.float32)
+        if WEIGHT:
+            to_weight += gradient * tl.load(x + at, mask=here, other=0.0).to(tl.float32)
+        if BIAS:
+            to_bias += gradient
+    if WEIGHT:
+        tl.store(weight + column, tl.sum(to_weight, 0), mask=column < columns)
+    if BIAS:
+        tl.store(bias + column, tl.sum(to_bias, 0), mask=column < columns)
+
+
+__all__ = ["Tiles", "choose_tiles", "gradient_", "sums_"]

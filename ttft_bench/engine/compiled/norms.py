@@ -1,0 +1,139 @@
+"""Norms whose weights' gradients are summed beside the backward pass: nothing before the optimizer reads them.
+
+Autograd sums them over tokens where the compiler puts that, in the chain of kernels that the whole backward pass
+waits for. Here a norm is taken apart: it normalises with weights of one, and a scale follows whose gradients an
+operator hands to the :class:`ttft_bench.engine.compiled.direct.Sink`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from ttft_bench.engine.compiled.direct import LIBRARY, find_sink
+from ttft_bench.engine.compiled.watching import watch
+
+#: How far a norm may be from its scale times what it gives with weights of one, relative to the largest number.
+_TOLERANCE = 1e-5
+
+
+def _scale_gradients(sink: torch.Tensor, index: int, above: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    find_sink(sink).scale(index, above, x)
+    return above.new_empty(1, dtype=torch.float32)
+
+
+def _shape(sink: torch.Tensor, index: int, above: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return above.new_empty(1, dtype=torch.float32)
+
+
+LIBRARY.define("scale_gradients(Tensor sink, int index, Tensor above, Tensor x) -> Tensor")
+LIBRARY.impl("scale_gradients", _scale_gradients, "CompositeExplicitAutograd")
+torch.library.register_fake("ttft_bench::scale_gradients", _shape, lib=LIBRARY)
+
+
+class _Scaled(torch.autograd.Function):
+    """``x`` times a weight, plus a bias; the gradient of ``token`` says that theirs are written."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        token: torch.Tensor,
+        sink: torch.Tensor,
+        index: int,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight, sink)
+        ctx.index = index
+        scaled = weight * x
+        return scaled if bias is None else scaled + bias
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        x, weight, sink = ctx.saved_tensors
+        (above,) = gradients
+        done = torch.ops.ttft_bench.scale_gradients(sink, ctx.index, above.flatten(0, -2), x.flatten(0, -2))
+        return above * weight, None, None, done, None, None
+
+
+class Scale(nn.Module):
+    """A norm in the skeleton, taken apart; weight, bias, token and sink are handed in for every call.
+
+    Args:
+        norm: the skeleton's own, whose parameters become constants.
+        index: its number in the sink.
+    """
+
+    sink: torch.Tensor
+
+    def __init__(self, norm: Any, index: int) -> None:
+        super().__init__()
+        self.weight = norm.weight
+        self.bias = getattr(norm, "bias", None)
+        self.index = index
+        self.token = nn.Parameter(torch.empty(0))
+        self.register_buffer("sink", torch.empty(0))
+        for name, constant in _units(norm).items():
+            del norm._parameters[name]
+            norm.register_buffer(name, constant, persistent=False)
+        self.norm = norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., features) -> the same."""
+        operands = self.norm(x), self.weight, self.bias, self.token, self.sink, self.index
+        found: torch.Tensor = _Scaled.apply(*operands)  # type: ignore[no-untyped-call]
+        return found
+
+
+def find_norms(module: Any, trained: Sequence[nn.Parameter]) -> list[str]:
+    """Names of the norms that can be taken apart.
+
+    The weight must be trained, and so the bias if there is one; both must serve this norm alone, which is called once;
+    and it must be its scale times what it gives with weights of one, which is tried.
+
+    Args:
+        module: the causal language model; run once.
+        trained: the trained parameters.
+    """
+    wanted = {id(parameter) for parameter in trained}
+    owners = Counter(id(p) for part in module.modules() for p in part.parameters(recurse=False))
+    parts = {
+        name: part
+        for name, part in module.named_modules()
+        if _may_be_norm(part) and all(id(p) in wanted and owners[id(p)] == 1 for p in part.parameters())
+    }
+    times = Counter(name for name, _ in watch(module, parts))
+    return [name for name in times if times[name] == 1 and _is_scaled(parts[name])]
+
+
+def _may_be_norm(part: nn.Module) -> bool:
+    own = dict(part.named_parameters(recurse=False))
+    plain = not any(True for _ in part.children()) and "forward" not in vars(part)
+    return plain and "weight" in own and own.keys() <= {"weight", "bias"} and all(p.dim() == 1 for p in own.values())
+
+
+def _units(norm: Any) -> dict[str, torch.Tensor]:
+    """Name -> what takes a parameter's place: a weight of ones, a bias of zeros."""
+    fill = {"weight": torch.ones_like, "bias": torch.zeros_like}
+    return {name: fill[name](parameter.detach()) for name, parameter in norm.named_parameters()}
+
+
+def _is_scaled(norm: Any) -> bool:
+    weight = norm.weight.detach()
+    x = torch.linspace(-1, 2, 3 * weight.numel(), device=weight.device).reshape(1, 3, -1)
+    given = {name: 0.5 + torch.linspace(0, 1, len(p), device=p.device) for name, p in norm.named_parameters()}
+    with torch.no_grad():
+        whole, unit = (functional_call(norm, values, (x,)) for values in (given, _units(norm)))
+        if not isinstance(unit, torch.Tensor) or unit.shape != x.shape:
+            return False
+        apart = unit * given["weight"] + given.get("bias", 0.0)
+    return bool((whole - apart).abs().max() <= _TOLERANCE * whole.abs().max())
+
+
+__all__ = ["Scale", "find_norms"]
