@@ -29,6 +29,7 @@ Group = tuple[torch.Tensor, ...]
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(narrow, "BLOCK", 256)
+    torch._dynamo.reset()  # what is compiled over and over is not compiled any more, and rounds otherwise
 
 
 def group(count: int, dtype: torch.dtype) -> Group:

@@ -83,7 +83,19 @@ class _Gate(nn.Module):
         return x * torch.sigmoid(self.weight * x)
 
 
-@pytest.mark.parametrize("other", [_OffsetNorm(32), _Gate(32)], ids=lambda part: type(part).__name__)
+class _Channels(nn.Module):
+    """Fits the model's own inputs only."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+
+    def forward(self, x):
+        assert x.shape[1] == 8, "a length of its own"
+        return self.weight * x
+
+
+@pytest.mark.parametrize("other", [_OffsetNorm(32), _Gate(32), _Channels(32)], ids=lambda part: type(part).__name__)
 def test_what_is_not_a_scale_times_a_norm_stays_whole(other):
     module = build("gpt2", tied=True)
     width = module.config.n_embd
