@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STARTED = time.perf_counter()
 #: Parts that are measured on every model: with what one of them compiled, and in a process of their own; all others
 #: bring their models or take the first.
-TOGETHER = ("published", "ours", "lanes", "profile", "check", "gradients", "natural")
+TOGETHER = ("published", "ours", "lanes", "gradients", "profile", "check", "natural")
 ALONE = ("ideas",)
 PER_MODEL = (*TOGETHER, *ALONE)
 #: Exit code where nothing was measured because of what was asked for.

@@ -1,4 +1,4 @@
-"""Tiny causal language models of five families with random weights."""
+"""Tiny causal language models of several families with random weights."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ FAMILIES = {
     "gpt-neox": ("GPTNeoX", LONGER),
     "qwen2": ("Qwen2", {**LONGER, "num_key_value_heads": 1}),
     "phi": ("Phi", LONGER),
+    "qwen3": ("Qwen3", {**LONGER, "num_key_value_heads": 1, "head_dim": 16}),
+    "olmo2": ("Olmo2", {**LONGER, "num_key_value_heads": 1}),
 }
 HEADS = {"GPT2": "GPT2LMHeadModel"}
 

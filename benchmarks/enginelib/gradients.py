@@ -17,7 +17,7 @@ REPEATS, STREAMS = 20, 4
 
 
 def gradients(plan: Plan, shape: Shape) -> Iterator[Row]:
-    """Of every kind of layer in ``shape``: bf16 products over its tokens, and a norm's sums."""
+    """Of every kind of layer in ``shape``: bf16 products over its tokens, and a norm's sums for weight and bias."""
     if plan.device.type != "cuda":
         plan.note("  kernels of a GPU")
         return

@@ -17,10 +17,10 @@ PARTS: dict[str, Callable[[Plan, Shape], Iterator[Row]]] = {
     "published": published,
     "ours": ours,
     "lanes": lanes,
+    "gradients": gradients,
     "profile": profile,  # leaves its hooks behind: no timing of the same model comes after it
     "check": check,
     "natural": natural,
-    "gradients": gradients,
     "ideas": ideas,
     "narrow": narrow,
     "growth": growth,

@@ -119,7 +119,7 @@ def _lanes(rows: list[Row]) -> list[str]:
 
 def _gradients(rows: list[Row]) -> list[str]:
     lines = [
-        "| model | gradient of weights | library, us alone | ours | library, us with four at once | ours |",
+        "| model | gradient of weights | PyTorch's, alone, µs | ours | PyTorch's, four at once, µs | ours |",
         "|---|---|---:|---:|---:|---:|",
     ]
     found = [row for row in rows if row.get("what") == "gradients"]

@@ -99,3 +99,28 @@ def test_what_norms_hand_over_waits_for_the_next_layer_and_is_summed_without_a_t
     sink.join()
     torch.testing.assert_close(sink.targets[2], (above * x).sum(0).detach())
     assert waits == [("aside", "main")] * 2 + [("main", "aside")], "none is left behind at the end"
+    sink.scale(2, above, x)
+    sink.join(failed=True)
+    assert not sink._waiting and len(waits) == 4, "of a pass that broke off nothing more is queued"
+
+
+def test_kernels_that_decline_leave_a_product_to_the_library():
+    class Kernels:
+        summed = 0
+
+        @staticmethod
+        def gradient_(out, left, right):
+            return out.shape[0] == 3 and bool(out.copy_(left.t() @ right).numel())
+
+        def sums_(self, above, x, weight, bias):
+            self.summed += above.is_contiguous() and (x is None or x.is_contiguous())
+
+    above, x = torch.rand(3, 5).t(), torch.rand(5, 4)
+    sink = Sink([torch.zeros(3, 4), torch.zeros(4, 3)], [torch.zeros(3), None])
+    sink.kernels = Kernels()
+    sink.put(0, above, x, False)
+    sink.put(1, above, x, True)
+    for found in (sink.targets[0], sink.targets[1].t()):
+        torch.testing.assert_close(found, above.t() @ x)
+    sink.scale(0, above, torch.rand(3, 5).t())
+    assert sink.kernels.summed == 2

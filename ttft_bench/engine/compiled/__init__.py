@@ -11,7 +11,7 @@
 ``kernels``      those gradients as Triton kernels that leave room for others
 ``beside``       a block's update, begun while the blocks before it are still at their backward pass
 ``narrow``       an update that keeps to a part of the device, as a Triton kernel
-``watching``     which linear layers are called, and on what
+``watching``     which parts are called, and on what
 ``attention``    causal attention without a mask, by kernels that repeat their bits
 ``road``         forward pass and loss: through the module's own head, or with a padded head of ours
 ``program``      one static shape, compiled and captured

@@ -93,9 +93,9 @@ class CompiledBackend(Backend):
             self.groups, self.road = self._lay_out(trained)
             self.road.sink.stream = self._aside
             if self.options.kernels and self._has_kernels():
-                from ttft_bench.engine.compiled import kernels as own
+                from ttft_bench.engine.compiled import kernels as gradient_kernels
 
-                self.road.sink.kernels = own
+                self.road.sink.kernels = gradient_kernels
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from ttft_bench.engine.compiled.watching import is_linear, watch
+from ttft_bench.engine.compiled.watching import find_single, is_linear, watch
 
 _NUMBERS = itertools.count()
 _SINKS: WeakValueDictionary[int, Sink] = WeakValueDictionary()
@@ -29,15 +29,16 @@ KEEPING = {"inplace_buffers": False, "allow_buffer_reuse": False}
 
 
 class Sink:
-    """Where the gradients of one backend's direct layers go.
+    """Where the gradients of one backend's direct layers go, and those of its norms.
 
     Args:
-        targets: per layer, in the order of :func:`find_direct`, and then of
+        targets: per layer, in the order of :func:`find_direct`, and then per norm, in that of
             :func:`ttft_bench.engine.compiled.norms.find_norms`, the gradient of its weight, which is written.
         biases: per layer, that of its bias; None without a bias that is trained.
 
     Attributes:
-        listener: called with the number of a layer once its gradient is queued, and with it every use of its weight.
+        listener: called with the number of a layer once its gradient is queued, and with it every use of its weight;
+            never with that of a norm.
         handle: what the compiled code, which all lanes share, is given to find this sink by: int64, on the host.
         stream: where gradients are computed, beside the backward pass; None for its own stream. Compiled code must
             not write into what it handed over: see :data:`KEEPING`.
@@ -87,15 +88,20 @@ class Sink:
         self._held.append((above, x))
         self._waiting.append(queue)
 
-    def join(self) -> None:
+    def join(self, failed: bool = False) -> None:
         """Let what is queued from now on wait for all gradients; to be called after a backward pass.
 
         Without any the stream is not waited for: being captured, work may only wait for what the capture has reached.
+
+        Args:
+            failed: whether the pass broke off: then nothing more is queued for it.
         """
+        held, self._held = self._held, []
+        if failed:
+            self._waiting = []
         if self._waiting:
             with self._apart():
                 pass
-        held, self._held = self._held, []
         if held:
             torch.cuda.current_stream(self.stream.device).wait_stream(self.stream)
 
@@ -254,8 +260,8 @@ class Direct(nn.Module):
 def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence[Sequence[str]]) -> list[str]:
     """Names of the linear layers that may be direct, in the order in which they are called.
 
-    The weight must be trained, it and the bias must serve this layer alone, and the layer must be called once:
-    gradients are written, not added up.
+    The weight must be trained, it and the bias must serve this layer alone, and the layer must go by one name and be
+    called once: gradients are written, not added up.
 
     Args:
         module: the causal language model; run once.
@@ -264,8 +270,8 @@ def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence
     """
     wanted = {id(parameter) for parameter in trained}
     owners = Counter(id(p) for part in module.modules() for p in part.parameters(recurse=False))
-    parts = {name: part for name, part in module.named_modules() if is_linear(part)}
-    times = Counter(name for name, _ in watch(module, parts))
+    parts = {name: part for name, part in find_single(module).items() if is_linear(part)}
+    times = Counter(name for name, read in watch(module, parts) for _ in range(1 if read is not None else 2))
     fit = {name for name in times if times[name] == 1 and id(parts[name].weight) in wanted}
     fit = {name for name in fit if owners[id(parts[name].weight)] == 1 == owners.get(id(parts[name].bias), 1)}
     for names in siblings:

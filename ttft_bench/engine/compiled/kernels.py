@@ -17,7 +17,8 @@ import triton.language as tl
 
 from ttft_bench.engine.compiled.narrow import OPTIONS, on
 
-#: Blocks of 128 by 128, the largest here: where an output has more, it is the library that fills the device better.
+#: An H200's multiprocessors. Where an output has more blocks of 128 by 128, the largest here, the library's kernels are
+#: as fast with several at once, and faster alone; where it has less than a third as many, smaller blocks are better.
 FEW = 132
 #: What is multiplied.
 DTYPE = torch.bfloat16
@@ -45,7 +46,7 @@ class Tiles:
 
 
 def choose_tiles(m: int, n: int) -> Tiles | None:
-    """For an output of that size; None for one that fills the device more than once, where a library is faster.
+    """For an output of that size; None for one that is left to the library.
 
     The part ``gradients`` of benchmarks/engine.py compares the two, alone and several at once.
     """
@@ -89,6 +90,8 @@ def sums_(above: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | No
         bias: (columns,): becomes the sum of ``above``.
     """
     tokens, columns = above.shape
+    assert x is None or x.shape == above.shape
+    assert all(place is None or place.shape == (columns,) for place in (weight, bias))
     with on(above):
         _sums[(triton.cdiv(columns, COLUMNS),)](
             *(above, x, weight, bias, tokens, columns),
@@ -147,7 +150,7 @@ def _sums(
     to_bias = tl.zeros((ROWS, COLUMNS), tl.float32)
     for first in range(0, tokens, ROWS):
         row = first + tl.arange(0, ROWS)
-        at = row[:, None] * columns + column[None, :]
+        at = row[:, None].to(tl.int64) * columns + column[None, :]
         here = (row[:, None] < tokens) & (column[None, :] < columns)
         gradient = tl.load(above + at, mask=here, other=0.0).to(tl.float32)
         if WEIGHT:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ttft_bench.engine.compiled.direct import LIBRARY, find_sink
-from ttft_bench.engine.compiled.watching import watch
+from ttft_bench.engine.compiled.watching import find_single, watch
 
 #: How far a norm may be from its scale times what it gives with weights of one, relative to the largest number.
 _TOLERANCE = 1e-5
@@ -52,14 +52,15 @@ class _Scaled(torch.autograd.Function):
         ctx.save_for_backward(x, weight, sink)
         ctx.index = index
         scaled = weight * x
-        return scaled if bias is None else scaled + bias
+        # What a norm gives has the same type whatever its weight is: that of ``x``, which it gave with ones.
+        return (scaled if bias is None else scaled + bias).to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         x, weight, sink = ctx.saved_tensors
         (above,) = gradients
         done = torch.ops.ttft_bench.scale_gradients(sink, ctx.index, above.flatten(0, -2), x.flatten(0, -2))
-        return above * weight, None, None, done, None, None
+        return (above * weight).to(x.dtype), None, None, done, None, None
 
 
 class Scale(nn.Module):
@@ -94,8 +95,9 @@ class Scale(nn.Module):
 def find_norms(module: Any, trained: Sequence[nn.Parameter]) -> list[str]:
     """Names of the norms that can be taken apart.
 
-    The weight must be trained, and so the bias if there is one; both must serve this norm alone, which is called once;
-    and it must be its scale times what it gives with weights of one, which is tried.
+    The weight must be trained, and so the bias if there is one; both must serve this norm alone, which must go by one
+    name and be called once, on one tensor as wide as its weight; and it must be its scale times what it gives with
+    weights of one, which is tried.
 
     Args:
         module: the causal language model; run once.
@@ -105,11 +107,13 @@ def find_norms(module: Any, trained: Sequence[nn.Parameter]) -> list[str]:
     owners = Counter(id(p) for part in module.modules() for p in part.parameters(recurse=False))
     parts = {
         name: part
-        for name, part in module.named_modules()
+        for name, part in find_single(module).items()
         if _may_be_norm(part) and all(id(p) in wanted and owners[id(p)] == 1 for p in part.parameters())
     }
-    times = Counter(name for name, _ in watch(module, parts))
-    return [name for name in times if times[name] == 1 and _is_scaled(parts[name])]
+    calls = watch(module, parts)
+    times = Counter(name for name, _ in calls)
+    fit = [name for name, read in calls if read is not None and read.shape[-1] == parts[name].weight.numel()]
+    return [name for name in fit if times[name] == 1 and _is_scaled(parts[name])]
 
 
 def _may_be_norm(part: nn.Module) -> bool:

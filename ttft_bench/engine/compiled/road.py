@@ -62,6 +62,8 @@ class Road(ABC):
         )
         direct = {id(own) for layer in layers for own in layer.parameters(recurse=False)} & self._places.keys()
         self._tokens = [nn.Parameter(torch.empty(1, device=model.device)) for _ in layers]
+        inside = list(self._tokens)
+        self._head_token = inside.pop(len(code.direct)) if code.direct_head else None
         self._computed = {key: leaf.detach() if key in direct else leaf for key, leaf in leaves.items()}
         by_hand = direct | self._by_hand(module)
         #: What is differentiated for, and where each gradient goes.
@@ -70,10 +72,7 @@ class Road(ABC):
         self._loss = code.loss
         prefix = f"{module.base_model_prefix}." if code.split else ""
         self._tensors: dict[str, torch.Tensor] = {}
-        head = [""] if code.direct_head else []  # outside the module: handed in by itself
-        for name, token in zip([*code.direct, *head, *code.norms], self._tokens, strict=True):
-            if not name:
-                continue
+        for name, token in zip([*code.direct, *code.norms], inside, strict=True):
             self._tensors[f"{name.removeprefix(prefix)}.token"] = token
             self._tensors[f"{name.removeprefix(prefix)}.sink"] = self.sink.handle
         self._hand_in(model, dtype, code)
@@ -94,10 +93,12 @@ class Road(ABC):
         """Put the gradient of ``weight`` times the loss in place; return the loss."""
         loss, embedded = self.forward(tokens)
         inputs = [*self.leaves, *self._tokens, *([embedded] if embedded is not None else [])]
+        failed = True
         try:
             gradients = torch.autograd.grad(loss * weight, inputs, allow_unused=True)
+            failed = False
         finally:
-            self.sink.join()
+            self.sink.join(failed)
         with torch.no_grad():
             copy_all(self.targets, gradients[: len(self.targets)])
             if self.rows is not None:
@@ -130,8 +131,8 @@ class SplitRoad(Road):
         def part(own: torch.Tensor) -> torch.Tensor:
             return self._computed[id(own)] if id(own) in self._computed else _padded(own, dtype)
 
-        token, sink = (self._tokens[len(code.direct)], self.sink.handle) if code.direct_head else (None, None)
-        self._head: Head = part(head.weight), None if head.bias is None else part(head.bias), token, sink
+        sink = self.sink.handle if code.direct_head else None
+        self._head: Head = part(head.weight), None if head.bias is None else part(head.bias), self._head_token, sink
         backbone = getattr(module, module.base_model_prefix)
         outside = {id(table.weight), *head_rows(model), *self._stacked}
         self._tensors.update(stand_ins(backbone, self._computed, outside, dtype))

@@ -50,10 +50,18 @@ def find_siblings(module: Any, trained: Sequence[nn.Parameter]) -> list[Siblings
     }
     calls = watch(module, parts)
     times = Counter(name for name, _ in calls)
-    groups: list[list[tuple[str, torch.Tensor]]] = []
+    groups: list[list[tuple[str, torch.Tensor | None]]] = []
     for name, read in calls:
         last = groups[-1][-1] if groups else None
-        if last is not None and last[1] is read and _parent(last[0]) == _parent(name) and times[name] == 1:
+        if read is None:
+            times[name] += 1  # called in another way than by what takes its place
+        if (
+            last is not None
+            and read is not None
+            and last[1] is read
+            and _parent(last[0]) == _parent(name)
+            and times[name] == 1
+        ):
             groups[-1].append((name, read))
         else:
             groups.append([(name, read)])

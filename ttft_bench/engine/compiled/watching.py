@@ -1,7 +1,8 @@
-"""Which linear layers of a module are called in a forward pass, and on what."""
+"""Which parts of a module are called in a forward pass, and on what."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,15 +15,21 @@ def is_linear(part: nn.Module) -> bool:
     return type(part) is nn.Linear or type(part).__name__ == "Conv1D"
 
 
-def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.Tensor]]:
-    """Run ``module``, a causal language model, on a few tokens: the name and the input of every call of ``parts``."""
-    calls: list[tuple[str, torch.Tensor]] = []
+def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.Tensor | None]]:
+    """Run ``module``, a causal language model, on a few tokens: the name and the input of every call of ``parts``.
+
+    The input is None where a part is given anything but one tensor, by its place.
+    """
+    calls: list[tuple[str, torch.Tensor | None]] = []
 
     def hook(name: str) -> Any:
-        return lambda _, inputs: calls.append((name, inputs[0]))
+        def note(_: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            calls.append((name, inputs[0] if len(inputs) == 1 and not keywords else None))
+
+        return note
 
     ids = torch.arange(1, 9, device=next(module.parameters()).device)[None]
-    hooks = [part.register_forward_pre_hook(hook(name)) for name, part in parts.items()]
+    hooks = [part.register_forward_pre_hook(hook(name), with_kwargs=True) for name, part in parts.items()]
     try:
         with torch.no_grad():
             module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
@@ -32,4 +39,11 @@ def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.
     return calls
 
 
-__all__ = ["is_linear", "watch"]
+def find_single(module: nn.Module) -> dict[str, Any]:
+    """Name -> part, of the parts that go by one name: another in its place would not be seen under a second one."""
+    named = list(module.named_modules(remove_duplicate=False))
+    times = Counter(id(part) for _, part in named)
+    return {name: part for name, part in named if times[id(part)] == 1}
+
+
+__all__ = ["find_single", "is_linear", "watch"]
