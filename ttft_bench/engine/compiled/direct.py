@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
-from ttft_bench.engine.compiled.watching import find_single, is_linear, watch
+from ttft_bench.engine.compiled.watching import find_called_once, find_single, is_linear
 
 _NUMBERS = itertools.count()
 _SINKS: WeakValueDictionary[int, Sink] = WeakValueDictionary()
@@ -271,12 +271,12 @@ def find_direct(module: Any, trained: Sequence[nn.Parameter], siblings: Sequence
     wanted = {id(parameter) for parameter in trained}
     owners = Counter(id(p) for part in module.modules() for p in part.parameters(recurse=False))
     parts = {name: part for name, part in find_single(module).items() if is_linear(part)}
-    times = Counter(name for name, read in watch(module, parts) for _ in range(1 if read is not None else 2))
-    fit = {name for name in times if times[name] == 1 and id(parts[name].weight) in wanted}
+    called = find_called_once(module, parts)
+    fit = {name for name in called if id(parts[name].weight) in wanted}
     fit = {name for name in fit if owners[id(parts[name].weight)] == 1 == owners.get(id(parts[name].bias), 1)}
     for names in siblings:
         fit -= set(names[0 if not fit.issuperset(names) else 1 :])
-    return [name for name in times if name in fit]
+    return [name for name in called if name in fit]
 
 
 __all__ = ["KEEPING", "LIBRARY", "Direct", "Sink", "direct_product", "find_direct", "find_sink"]

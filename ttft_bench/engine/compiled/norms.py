@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call
 
 from ttft_bench.engine.compiled.direct import LIBRARY, find_sink
-from ttft_bench.engine.compiled.watching import find_single, watch
+from ttft_bench.engine.compiled.watching import find_called_once, find_single
 
 #: How far a norm may be from its scale times what it gives with weights of one, relative to the largest number.
 _TOLERANCE = 1e-5
@@ -110,10 +110,9 @@ def find_norms(module: Any, trained: Sequence[nn.Parameter]) -> list[str]:
         for name, part in find_single(module).items()
         if _may_be_norm(part) and all(id(p) in wanted and owners[id(p)] == 1 for p in part.parameters())
     }
-    calls = watch(module, parts)
-    times = Counter(name for name, _ in calls)
-    fit = [name for name, read in calls if read is not None and read.shape[-1] == parts[name].weight.numel()]
-    return [name for name in fit if times[name] == 1 and _is_scaled(parts[name])]
+    called = find_called_once(module, parts).items()
+    fit = [name for name, read in called if read.shape[-1] == parts[name].weight.numel()]
+    return [name for name in fit if _is_scaled(parts[name])]
 
 
 def _may_be_norm(part: nn.Module) -> bool:

@@ -18,7 +18,7 @@ from torch import nn
 
 from ttft_bench.engine.compiled.direct import Direct
 from ttft_bench.engine.compiled.norms import Scale
-from ttft_bench.engine.compiled.watching import watch
+from ttft_bench.engine.compiled.watching import find_called_once
 
 #: Names of linear layers that read the same tensor, in the order in which they are called.
 Siblings = tuple[str, ...]
@@ -48,24 +48,14 @@ def find_siblings(module: Any, trained: Sequence[nn.Parameter]) -> list[Siblings
         for name, part in module.named_modules()
         if type(part) is nn.Linear and part is not head and all(keys[id(p)] for p in part.parameters())
     }
-    calls = watch(module, parts)
-    times = Counter(name for name, _ in calls)
-    groups: list[list[tuple[str, torch.Tensor | None]]] = []
-    for name, read in calls:
+    groups: list[list[tuple[str, torch.Tensor]]] = []
+    for name, read in find_called_once(module, parts).items():
         last = groups[-1][-1] if groups else None
-        if read is None:
-            times[name] += 1  # called in another way than by what takes its place
-        if (
-            last is not None
-            and read is not None
-            and last[1] is read
-            and _parent(last[0]) == _parent(name)
-            and times[name] == 1
-        ):
+        if last is not None and last[1] is read and _parent(last[0]) == _parent(name):
             groups[-1].append((name, read))
         else:
             groups.append([(name, read)])
-    found = [tuple(name for name, _ in group) for group in groups if times[group[0][0]] == 1]
+    found = [tuple(name for name, _ in group) for group in groups]
     return [names for names in found if len(names) > 1 and len({parts[name].bias is None for name in names}) == 1]
 
 

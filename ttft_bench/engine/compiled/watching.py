@@ -39,6 +39,16 @@ def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.
     return calls
 
 
+def find_called_once(module: Any, parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """Name -> input, in the order of the calls, of the ``parts`` that are called once and on one tensor by its place.
+
+    Only such a part can be replaced by one that takes a tensor and writes gradients, or keeps a share, for that call.
+    """
+    calls = watch(module, parts)
+    times = Counter(name for name, _ in calls)
+    return {name: read for name, read in calls if times[name] == 1 and read is not None}
+
+
 def find_single(module: nn.Module) -> dict[str, Any]:
     """Name -> part, of the parts that go by one name: another in its place would not be seen under a second one."""
     named = list(module.named_modules(remove_duplicate=False))
@@ -46,4 +56,4 @@ def find_single(module: nn.Module) -> dict[str, Any]:
     return {name: part for name, part in named if times[id(part)] == 1}
 
 
-__all__ = ["find_single", "is_linear", "watch"]
+__all__ = ["find_called_once", "find_single", "is_linear", "watch"]
