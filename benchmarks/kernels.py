@@ -2,13 +2,15 @@
 
     python benchmarks/kernels.py                       # gpt2 at 1024 and smollm2-135m at 512 tokens, bf16
     python benchmarks/kernels.py --models smollm2-135m
+    python benchmarks/kernels.py --library              # gradients of weights by PyTorch's kernels instead of ours
+    python benchmarks/kernels.py --show                 # print what is kept; --readme puts it into benchmarks/README.md
 
 Needs a GPU and ``ncu`` on the path, which takes a third of a second for a kernel: models of one and of two layers are
 profiled, and what the second layer adds is counted as often as the whole model has more of them. For every kind of
 kernel: how many, how long alone, and in which share of that time multiprocessors, tensor cores and memory were at
 work. Kernels run one after the other, without graphs, and the update in one piece. ``filled``, time times the share of
-multiprocessors that had work, bounds what lanes can gain as long as no two kernels share a multiprocessor: matrix
-products do not, small kernels may.
+multiprocessors that had work, bounds what lanes can gain as long as no two kernels share a multiprocessor: a library's
+matrix products do not, small kernels may.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enginelib.readme import README, replaced
 from enginelib.shapes import SHAPES, build, sequences
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +47,8 @@ KINDS = (
     ("loss and reductions", ("triton_red", "triton_per", "reduce_kernel")),
     ("elementwise", ("triton_poi", "elementwise", "copy", "Copy", "index", "gather", "scatter")),
 )
+#: Kernels of ours by their whole names.
+OURS = {"_gradient": "products", "_sums": "loss and reductions"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,11 +56,22 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Kernels of a fresh step under Nsight Compute.")
     parser.add_argument("--models", default="gpt2,smollm2-135m", help="shapes, comma-separated")
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine" / "kernels.json")
+    parser.add_argument("--library", action="store_true", help="gradients of weights by PyTorch's kernels, not by ours")
+    parser.add_argument("--show", action="store_true", help="print the table of what is kept, and measure nothing")
+    parser.add_argument("--readme", action="store_true", help="put that table into benchmarks/README.md")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--layers", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.step:
-        _step(options.step, options.layers)
+        _step(options.step, options.layers, options.library)
+        return 0
+    if options.show or options.readme:
+        if not options.output.is_file():
+            parser.error(f"there are no figures in {options.output}: measure them first, without --show and --readme")
+        table = markdown(json.loads(options.output.read_text(encoding="utf-8")))
+        print(table)
+        if options.readme:
+            README.write_text(replaced(README.read_text(encoding="utf-8"), "kernels", table), encoding="utf-8")
         return 0
     unknown = [name for name in options.models.split(",") if name not in SHAPES]
     if unknown:
@@ -66,14 +82,15 @@ def main(argv: list[str] | None = None) -> int:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {}
     for model in options.models.split(","):
-        shallow, deep = (_profile(ncu, model, layers) for layers in (1, 2))
-        found[model] = extend(shallow, deep, SHAPES[model].layers)
+        shallow, deep = (_profile(ncu, model, layers, options.library) for layers in (1, 2))
+        gradients = "library" if options.library else "ours"
+        found[model] = {"gradients": gradients, **extend(shallow, deep, SHAPES[model].layers)}
         options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(markdown(found))
     return 0
 
 
-def _step(model: str, layers: int) -> None:
+def _step(model: str, layers: int, library: bool) -> None:
     """What is profiled: one fresh step between two marks, without graphs, everything compiled before."""
     import torch
 
@@ -81,7 +98,8 @@ def _step(model: str, layers: int) -> None:
     from ttft_bench.engine.finetune import Engine
 
     shape, device = replace(SHAPES[model], layers=layers), torch.device("cuda", 0)
-    engine = Engine(build(shape, device, "bf16"), backend="compiled", options=Options(graphs=False))
+    options = Options(graphs=False, kernels=not library)
+    engine = Engine(build(shape, device, "bf16"), backend="compiled", options=options)
     if engine.backend.name != "compiled":
         sys.exit("the compiled backend cannot be built here")
     items = sequences(shape, [min(shape.tokens, 1023)], device)
@@ -97,12 +115,14 @@ def _step(model: str, layers: int) -> None:
     torch.cuda.profiler.stop()
 
 
-def _profile(ncu: str, model: str, layers: int) -> list[dict[str, Any]]:
+def _profile(ncu: str, model: str, layers: int, library: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "kernels"
-        command = [ncu, "--profile-from-start", "off", "--clock-control", "none", "--force-overwrite"]
+        # Caches and clocks as in a step, where what a kernel reads was just written.
+        command = [ncu, "--profile-from-start", "off", "--clock-control", "none", "--cache-control", "none"]
+        command += ["--force-overwrite"]
         command += ["--metrics", ",".join(METRICS.values()), "--export", str(kept)]
-        step = [sys.executable, __file__, "--step", model, "--layers", str(layers)]
+        step = [sys.executable, __file__, "--step", model, "--layers", str(layers), *(["--library"] if library else [])]
         subprocess.run([*command, *step], check=True, stdout=subprocess.DEVNULL)
         shown = [ncu, "--import", f"{kept}.ncu-rep", "--csv", "--page", "raw", "--print-units", "base"]
         text = subprocess.run(shown, check=True, capture_output=True, text=True).stdout
@@ -156,13 +176,13 @@ def _shares(row: dict[str, float]) -> dict[str, float]:
 
 
 def _kind(name: str) -> str:
-    return next((kind for kind, marks in KINDS if any(mark in name for mark in marks)), "other")
+    return OURS.get(name) or next((kind for kind, marks in KINDS if any(mark in name for mark in marks)), "other")
 
 
 def markdown(found: dict[str, Any]) -> str:
     """A table of every kind of every model."""
     lines = [
-        "| model | kernels | launches | us alone | multiprocessors at work | tensor cores | memory | us filled |",
+        "| model | kernels | launches | µs alone | multiprocessors at work | tensor cores | memory | µs filled |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for model, one in found.items():

@@ -170,7 +170,7 @@ def test_kernels_of_two_depths_give_those_of_all_layers():
 
     def rows(layers):
         layer = [("nvjet_sm90", "4,000", 50, 20, 10), ("triton_poi_fused", "2000", 80, 0, 40)] * layers
-        ends = [("triton_tem_fused_flex_attention", "6000", 30, 5, 1)]
+        ends = [("triton_tem_fused_flex_attention", "6000", 30, 5, 1), ("_sums", "1000", 90, 0, 50)]
         update = [("bessel_j0_forward", "1000", 1, 0, 0), ("triton_poi_fused_adam", str(10_000 * layers), 100, 0, 90)]
         lines = (
             ",".join(f'"{value}"' for value in (number, 1, *row)) for number, row in enumerate(layer + ends + update)
@@ -183,6 +183,32 @@ def test_kernels_of_two_depths_give_those_of_all_layers():
     )
     assert found["kinds"]["attention"]["launches"] == 1, "what is there once is not repeated"
     assert found["kinds"]["update"]["us"] == 120 and found["kinds"]["elementwise"]["filled"] == pytest.approx(19.2)
-    assert found["all"]["launches"] == 12 + 12 + 1 + 1
-    assert found["all"]["us"] == pytest.approx(48 + 24 + 6 + 120)
+    assert found["kinds"]["loss and reductions"]["us"] == 1
+    assert found["all"]["launches"] == 12 + 12 + 1 + 1 + 1
+    assert found["all"]["us"] == pytest.approx(48 + 24 + 6 + 1 + 120)
     assert "| gpt2 | update | 1 | 120 | 100 % | 0 % | 90 % | 120 |" in kernels.markdown({"gpt2": found})
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_kernels_of_ours_are_known_by_their_whole_names():
+    import kernels
+
+    named = {
+        "_gradient": "products",
+        "_sums": "loss and reductions",
+        "triton_poi_fused_scale_gradients_0": "elementwise",
+    }
+    assert {name: kernels._kind(name) for name in named} == named
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_the_table_of_kernels_in_the_readme_is_that_of_the_kept_figures(capsys, tmp_path):
+    import kernels
+
+    assert kernels.main(["--show"]) == 0
+    assert f"<!-- kernels:begin -->\n{capsys.readouterr().out}<!-- kernels:end -->" in README.read_text(
+        encoding="utf-8"
+    )
+    with pytest.raises(SystemExit):
+        kernels.main(["--show", "--output", str(tmp_path / "none.json")])
+    assert "measure them first" in capsys.readouterr().err

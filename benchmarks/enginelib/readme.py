@@ -19,11 +19,7 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
     Raises:
         ValueError: the marks are not there.
     """
-    begin = re.search(rf"<!-- {name}:begin ?([a-z,]*) -->", text)
-    end = f"<!-- {name}:end -->"
-    if begin is None or end not in text:
-        raise ValueError(f"no place for these figures: <!-- {name}:begin --> and {end} are missing")
-    head, tail = text[: begin.end()], text[begin.end() :].split(end, 1)[1]
+    begin = _begin(text, name)
     parts = begin[1].split(",") if begin[1] else None
     shown = {**results, "rows": [row for row in results["rows"] if parts is None or row["part"] in parts]}
     machine = results["machine"]
@@ -33,8 +29,25 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
         f"{results['ceilings'][f'{kind}_tflop_s']:.2f} TFLOP/s in a large {kind} product and "
         f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
     )
-    tables = re.sub(r"\n{3,}", "\n\n", f"{markdown(shown)}\n\n{where}")
-    return f"{head}\n{tables}\n{end}{tail}"
+    return replaced(text, name, re.sub(r"\n{3,}", "\n\n", f"{markdown(shown)}\n\n{where}"))
+
+
+def replaced(text: str, name: str, body: str) -> str:
+    """``text`` with ``body`` between its marks ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+
+    Raises:
+        ValueError: the marks are not there.
+    """
+    begin = _begin(text, name)
+    head, tail = text[: begin.end()], text[begin.end() :].split(f"<!-- {name}:end -->", 1)[1]
+    return f"{head}\n{body}\n<!-- {name}:end -->{tail}"
+
+
+def _begin(text: str, name: str) -> re.Match[str]:
+    begin, end = re.search(rf"<!-- {name}:begin ?([a-z,]*) -->", text), f"<!-- {name}:end -->"
+    if begin is None or end not in text[begin.end() :]:
+        raise ValueError(f"no place for these figures: <!-- {name}:begin --> and {end} are missing")
+    return begin
 
 
 def rewrite(name: str, results: dict[str, Any]) -> None:
@@ -42,4 +55,4 @@ def rewrite(name: str, results: dict[str, Any]) -> None:
     README.write_text(inserted(README.read_text(encoding="utf-8"), name, results), encoding="utf-8")
 
 
-__all__ = ["README", "inserted", "rewrite"]
+__all__ = ["README", "inserted", "replaced", "rewrite"]

@@ -239,13 +239,6 @@ def test_what_cannot_be_built_falls_back_once_with_the_cause(folder, monkeypatch
     assert state_hash(model.module) == before
 
 
-def test_a_compiled_step_with_another_loss_is_not_used(folder, monkeypatch):
-    monkeypatch.setattr(CompiledBackend, "_reference", lambda self, tokens: 1.0)
-    engine = Engine(load_model(folder, device="cpu"), backend="compiled", options=PLAIN)
-    with pytest.warns(RuntimeWarning, match="its loss is .* where the model's own is 1"):
-        engine.warm_up([torch.arange(1, 20)])
-
-
 def refuse_to_build(monkeypatch, length):
     """Have the compiled backend fail at sequences of one length."""
     real = CompiledBackend.prepare

@@ -15,6 +15,7 @@
 ``attention``    causal attention without a mask, by kernels that repeat their bits
 ``road``         forward pass and loss: through the module's own head, or with a padded head of ours
 ``program``      one static shape, compiled and captured
+``trial``        whether what was built gives the module's own loss and gradients
 ``backend``      the whole behind the interface of :mod:`ttft_bench.engine.backend`
 ===============  ==============================================================================================
 """

@@ -72,6 +72,16 @@ class FlatGroup:
         self._live = [self.weights] if self.shadow is self.weights else [self.weights, self.shadow]
         self._kept = [tensor.clone() for tensor in self._live]
 
+    def find_gradients(self) -> dict[torch.nn.Parameter, torch.Tensor]:
+        """Per parameter its own part of ``gradient``, without padding."""
+        found = {}
+        for stack, view in zip(self.stacks, self.gradients, strict=True):
+            start = 0
+            for parameter in stack:
+                found[parameter] = view[start : start + parameter.shape[0]] if parameter.dim() else view
+                start += parameter.shape[0] if parameter.dim() else 0
+        return found
+
     def restore(self) -> None:
         """Bring the weights back."""
         for live, kept in zip(self._live, self._kept, strict=True):

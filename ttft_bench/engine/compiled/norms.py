@@ -52,15 +52,22 @@ class _Scaled(torch.autograd.Function):
         ctx.save_for_backward(x, weight, sink)
         ctx.index = index
         scaled = weight * x
-        # What a norm gives has the same type whatever its weight is: that of ``x``, which it gave with ones.
-        return (scaled if bias is None else scaled + bias).to(x.dtype)
+        return _convert(scaled if bias is None else scaled + bias, x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         x, weight, sink = ctx.saved_tensors
         (above,) = gradients
         done = torch.ops.ttft_bench.scale_gradients(sink, ctx.index, above.flatten(0, -2), x.flatten(0, -2))
-        return (above * weight).to(x.dtype), None, None, done, None, None
+        return _convert(above * weight, x.dtype), None, None, done, None, None
+
+
+def _convert(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """``x`` in that type; what a norm gives has the type that it gave with ones, whatever its weight is.
+
+    Called in vain, ``to`` hands its tensor on, which a tracer may take for a view: the gradient is then lost.
+    """
+    return x if x.dtype == dtype else x.to(dtype)
 
 
 class Scale(nn.Module):

@@ -30,7 +30,7 @@ class Options:
         direct: put gradients of linear layers straight into the flat buffer.
         norms: put gradients of norms' weights there too; needs ``direct``.
         kernels: compute the gradients of direct layers and norms in kernels that leave room for what is at work beside
-            them (:mod:`ttft_bench.engine.compiled.kernels`), where graphs of compiled code run.
+            them (:mod:`ttft_bench.engine.compiled.kernels`), where code is compiled for a GPU.
         aside: compute both on a stream of their own, beside the rest of the backward pass; needs ``direct``.
         beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
         narrow: share of the multiprocessors that an update beside the backward pass keeps to; 0 for no such limit, as
