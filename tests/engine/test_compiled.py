@@ -191,10 +191,10 @@ def test_the_choice_of_kernels_governs_every_step_of_ours_and_nothing_else(folde
     def note(*arguments, **options):
         allowed.append((arguments[0] is not None, torch.backends.cuda.flash_sdp_enabled()))
 
-    from ttft_bench.engine.compiled import backend, road
+    from ttft_bench.engine.compiled import road, trial
 
-    real_token_loss, real_call = backend.token_loss, road.SplitRoad.__call__
-    monkeypatch.setattr(backend, "token_loss", lambda *a: note(None) or real_token_loss(*a))
+    real_token_loss, real_call = trial.token_loss, road.SplitRoad.__call__
+    monkeypatch.setattr(trial, "token_loss", lambda *a: note(None) or real_token_loss(*a))
     monkeypatch.setattr(road.SplitRoad, "__call__", lambda self, *a: note(self) or real_call(self, *a))
     adapt(folder, STEPS, options=Options(compile=False, attention="math"))
     ours = [free for mine, free in allowed if mine]
