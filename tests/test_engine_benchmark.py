@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tiny import write_model
+from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.model import load_model
 from ttft_bench.engine.score import make_target, training_sequence
 from ttft_bench.errors import DataError
@@ -211,3 +212,40 @@ def test_the_table_of_kernels_in_the_readme_is_that_of_the_kept_figures(capsys, 
     with pytest.raises(SystemExit):
         kernels.main(["--show", "--output", str(tmp_path / "none.json")])
     assert "measure them first" in capsys.readouterr().err
+
+
+RIGHT = {"what": "check", "model": "tiny-gpt2", "precision": "fp32", "loss_difference": 1e-7, "update_difference": 1e-5}
+RIGHT |= {"restored": True, "same_again": True, "lanes_equal": True}
+FAULTS = {
+    "loss_difference": (float("nan"), "losses are off by nan"),
+    "update_difference": (1.0, "updates are off by 1.0e+00, more than 0.01"),
+    "restored": (False, "not restored"),
+    "same_again": (False, "the same prompt again"),
+    "lanes_equal": (False, "another lane"),
+}
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+@pytest.mark.parametrize("key", sorted(FAULTS))
+def test_faults_of_a_check_are_told(key):
+    from enginelib.checks import find_faults
+
+    value, said = FAULTS[key]
+    assert find_faults(RIGHT) == [] == find_faults({**RIGHT, "precision": "bf16", "update_difference": 0.1})
+    (told,) = find_faults({**RIGHT, key: value})
+    assert said in told
+
+
+@pytest.mark.usefixtures("_benchmarks_on_path")
+def test_a_check_that_finds_something_wrong_fails_its_part(tmp_path, monkeypatch, capsys):
+    import engine
+    from enginelib import checks
+    from enginelib.plan import Plan
+    from enginelib.shapes import SHAPES
+
+    monkeypatch.setattr(checks, "find_faults", lambda row: ["lost"] if row["restored"] else [])
+    plan = Plan(torch.device("cpu"), "fp32", "compiled", Options(compile=False), quick=True, note=print)
+    results = {"rows": [], "machine": {"gpu": None}}
+    assert not engine._measure("check", plan, SHAPES["tiny-gpt2"], results, tmp_path / "found.json")
+    assert "FAILED: ArithmeticError: tiny-gpt2 fp32: lost" in capsys.readouterr().err
+    assert [row["what"] for row in results["rows"]] == ["check"], "what was found is kept"

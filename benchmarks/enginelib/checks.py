@@ -16,13 +16,19 @@ from ttft_bench.engine.model import state_hash
 
 _LANES = 4
 _STEPS = 12
+#: Precision -> how far losses may be off, and updates, relative to their norm. A lost gradient is off by 1.
+LIMITS = {"fp32": (1e-4, 1e-2), "tf32": (5e-3, 0.1), "bf16": (2e-2, 0.2)}
 
 
 def check(plan: Plan, shape: Shape) -> Iterator[Row]:
     """Losses and final weights of compiled steps, relative to eager fp32, norm-wise; equal bits of runs and lanes.
 
     Weights are also compared as updates (final minus first), which hides nothing behind their size.
+
+    Raises:
+        ArithmeticError: after the last row, where any was wrong.
     """
+    wrong: list[str] = []
     # Of different lengths, but of one bucket: one compilation for each precision.
     lengths = [shape.tokens - 40, shape.tokens - 10, shape.tokens - 1]
     items = sequences(shape, lengths * 10, plan.device)
@@ -40,7 +46,7 @@ def check(plan: Plan, shape: Shape) -> Iterator[Row]:
         with ThreadPoolExecutor(_LANES) as pool:
             together = list(pool.map(lambda lane: _in_lane(lane, items), lanes))
         difference, update = first["weights"] - exact["weights"], exact["weights"] - start
-        yield {
+        row = {
             "who": "ours",
             "what": "check",
             "model": shape.name,
@@ -53,8 +59,26 @@ def check(plan: Plan, shape: Shape) -> Iterator[Row]:
             "same_again": first["hash"] == again["hash"],
             "lanes_equal": all(found["hash"] == first["hash"] for found in together),
         }
+        wrong += [f"{shape.name} {precision}: {fault}" for fault in find_faults(row)]
+        yield row
         del lanes, model
     forget()
+    if wrong:
+        raise ArithmeticError("; ".join(wrong))
+
+
+def find_faults(row: Row) -> list[str]:
+    """What is wrong in a row of :func:`check`, in words."""
+    loss, update = LIMITS[row["precision"]]
+    faults = {
+        f"losses are off by {row['loss_difference']:.1e}, more than {loss:g}": not row["loss_difference"] <= loss,
+        f"updates are off by {row['update_difference']:.1e}, more than {update:g}": not row["update_difference"]
+        <= update,
+        "the weights were not restored": not row["restored"],
+        "the same prompt again gave other bits": not row["same_again"],
+        "another lane gave other bits": not row["lanes_equal"],
+    }
+    return [words for words, found in faults.items() if found]
 
 
 def _in_lane(lane: Lane, items: dict[int, torch.Tensor]) -> dict[str, Any]:
