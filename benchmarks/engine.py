@@ -28,7 +28,7 @@ import torch
 
 from enginelib.parts import PARTS, run_part
 from enginelib.plan import Plan, forget, release
-from enginelib.readme import rewrite
+from enginelib.readme import rewrite, where
 from enginelib.shapes import SHAPES, Shape
 from enginelib.table import markdown
 from enginelib.timing import ceilings, machine
@@ -38,6 +38,7 @@ from ttft_bench.engine.compiled.options import ATTENTION
 from ttft_bench.engine.host import fit_threads, keep_freed_memory
 from ttft_bench.engine.model import resolve_device
 from ttft_bench.engine.precision import resolve_precision
+from ttft_bench.errors import UsageError
 from ttft_bench.specs import parse_value
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,10 +57,12 @@ def main(argv: list[str] | None = None) -> int:
     options = _options(argv)
     file = options.output / f"{options.name}.json"
     if options.show or options.readme:
+        if not file.is_file():
+            _refuse(f"there are no figures in {file}: measure them first, without --show and --readme")
         kept = json.loads(file.read_text(encoding="utf-8"))
         if options.readme:
             rewrite(options.name, kept)
-        print(markdown(kept))
+        print(f"{markdown(kept)}\n\n{where(kept)}")
         return 0
     shapes = [SHAPES[name] for name in options.models.split(",")]
     parts = options.only.split(",")
@@ -92,7 +95,10 @@ def _here(shape: Shape, parts: list[str], options: argparse.Namespace, file: Pat
     """Measure parts in this process; how many failed."""
     keep_freed_memory()
     fit_threads()
-    device = resolve_device(options.device)
+    try:
+        device = resolve_device(options.device)
+    except UsageError as error:
+        _refuse(str(error))
     plan = _plan(options, device)
     results = _read(file)
     here = machine(device)

@@ -249,3 +249,14 @@ def test_a_check_that_finds_something_wrong_fails_its_part(tmp_path, monkeypatch
     assert not engine._measure("check", plan, SHAPES["tiny-gpt2"], results, tmp_path / "found.json")
     assert "FAILED: ArithmeticError: tiny-gpt2 fp32: lost" in capsys.readouterr().err
     assert [row["what"] for row in results["rows"]] == ["check"], "what was found is kept"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--name", "none", "--show"), "measure them first"), (("--device", "cuda", "--only", "ours"), "cuda")],
+)
+def test_what_cannot_be_done_is_told_in_a_line(arguments, said, tmp_path):
+    if "cuda" in arguments and torch.cuda.is_available():
+        arguments, said = ("--device", "nowhere", "--only", "ours"), "nowhere"
+    done = run(*arguments, "--output", tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

@@ -200,7 +200,9 @@ class NonFiniteError(CellError):
 
 
 class BackendError(CellError):
-    """A training step could not be compiled.
+    """A training step could not be compiled, or what was compiled has another loss or gradient than the model itself.
+
+    Either is found before a step is used: what was computed until then is right.
 
     Remedy: ``--backend eager`` takes the same steps without compiling.
     """

@@ -22,14 +22,18 @@ def inserted(text: str, name: str, results: dict[str, Any]) -> str:
     begin = _begin(text, name)
     parts = begin[1].split(",") if begin[1] else None
     shown = {**results, "rows": [row for row in results["rows"] if parts is None or row["part"] in parts]}
-    machine = results["machine"]
-    kind = "bf16" if "bf16_tflop_s" in results["ceilings"] else "fp32"
-    where = (
+    return replaced(text, name, re.sub(r"\n{3,}", "\n\n", f"{markdown(shown)}\n\n{where(results)}"))
+
+
+def where(results: dict[str, Any]) -> str:
+    """On what these were measured, and its ceilings."""
+    machine, ceilings = results["machine"], results["ceilings"]
+    kind = "bf16" if "bf16_tflop_s" in ceilings else "fp32"
+    rate, copied = ceilings[f"{kind}_tflop_s"], ceilings["gb_s"]
+    return (
         f"{machine['gpu'] or machine['cpu']}, {machine['threads']} threads, torch {machine['torch_build']}; "
-        f"{results['ceilings'][f'{kind}_tflop_s']:.2f} TFLOP/s in a large {kind} product and "
-        f"{results['ceilings']['gb_s']:.0f} GB/s in a copy."
+        f"{rate:.2f} TFLOP/s in a large {kind} product and {copied:.0f} GB/s in a copy."
     )
-    return replaced(text, name, re.sub(r"\n{3,}", "\n\n", f"{markdown(shown)}\n\n{where}"))
 
 
 def replaced(text: str, name: str, body: str) -> str:
@@ -55,4 +59,4 @@ def rewrite(name: str, results: dict[str, Any]) -> None:
     README.write_text(inserted(README.read_text(encoding="utf-8"), name, results), encoding="utf-8")
 
 
-__all__ = ["README", "inserted", "replaced", "rewrite"]
+__all__ = ["README", "inserted", "replaced", "rewrite", "where"]

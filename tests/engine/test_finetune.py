@@ -210,9 +210,23 @@ def test_the_first_step_must_be_fresh(model, sequences):
 
 
 def test_impossible_learning_rate():
-    for lr in (0.0, -1.0, float("nan")):
-        with pytest.raises(UsageError):
+    for lr in (0.0, -1.0, float("nan"), "high"):
+        with pytest.raises(UsageError, match="lr must be a finite number above 0"):
             Settings(lr=lr)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"batch": 1.5}, "batch must be at least 1 and a whole number, got 1.5"),
+        ({"clip": "x"}, "clip must be a finite number above 0, got x"),
+        ({"optimizer": "adam[beta1=2]"}, r"beta1 must be in \[0, 1\), got 2"),
+        ({"optimizer": "adamw[eps=-1]"}, "eps must be at least 0, got -1"),
+    ],
+)
+def test_impossible_settings_are_named_with_what_was_given(given, said):
+    with pytest.raises(UsageError, match=said):
+        Settings(**given)
 
 
 def test_the_clock_counts_training_only(model, sequences):

@@ -6,15 +6,19 @@ import warnings
 
 import pytest
 import torch
+import transformers
 
-from families import FAMILIES, Numbers, build
+from families import FAMILIES, NO_IDS, Numbers, build
 from ttft_bench.engine import buckets
 from ttft_bench.engine.compiled import CompiledBackend, Options, trial
+from ttft_bench.engine.compiled import backend as compiled_backend
 from ttft_bench.engine.compiled.direct import Sink
 from ttft_bench.engine.compiled.norms import _Scaled
 from ttft_bench.engine.eager import IGNORED
 from ttft_bench.engine.finetune import Engine, Settings
+from ttft_bench.engine.lanes import open_lanes
 from ttft_bench.engine.model import state_hash, wrap_model
+from ttft_bench.errors import BackendError
 
 PLAIN = Options(compile=False)
 SEQUENCE = torch.arange(1, 60)
@@ -68,7 +72,7 @@ def test_a_gradient_that_is_lost_is_found_and_named(family, precision, what, mon
     assert engine.backend.name == "eager" and len(found) == 1
 
 
-@pytest.mark.parametrize(("precision", "limit"), [("fp32", 0.02), ("bf16", 1.0)])
+@pytest.mark.parametrize(("precision", "limit"), [("fp32", 0.02), ("bf16", 0.3)])
 def test_a_gradient_of_another_size_is_found(precision, limit, monkeypatch):
     real = Sink.put
 
@@ -103,6 +107,91 @@ def test_nothing_is_left_behind():
     backend.prepare([SEQUENCE])
     assert torch.equal(group.gradient, before)
     assert all(p.grad is None and not p._post_accumulate_grad_hooks for p in model.module.parameters())
+
+
+def test_gradients_that_lie_about_are_not_taken_for_the_models_own():
+    """Of a backward pass before, whoever made it; they stay."""
+    model = model_of("llama")
+    model.module(input_ids=SEQUENCE[None], labels=SEQUENCE[None]).loss.backward()
+    before = {name: p.grad.clone() for name, p in model.module.named_parameters()}
+    assert warm_up(model).backend.name == "compiled"
+    assert all(torch.equal(p.grad, before[name]) for name, p in model.module.named_parameters())
+
+
+def test_an_engine_may_be_compiled_after_an_eager_one():
+    model = model_of("gpt2")
+    Engine(model, backend="eager").warm_up([SEQUENCE])
+    assert warm_up(model).backend.name == "compiled"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gradients_of_adapters_are_found_behind_the_zeros_that_they_begin_with(precision, monkeypatch):
+    model = model_of("llama", precision)
+    spec = Settings(trainable="lora[r=2]")
+    backend = CompiledBackend(model, spec, PLAIN)
+    names = {id(p): name for name, p in model.module.named_parameters()}
+    before = [group.weights.clone() for group in backend.groups]
+    shadows = [group.shadow.clone() for group in backend.groups]
+    real = trial.check_gradients
+    seen = []
+
+    def damage(model, tokens, gradients):
+        seen.extend(names[id(p)] for p in gradients if not gradients[p].any())
+        for parameter in gradients:
+            if "lora_A" in names[id(parameter)]:
+                gradients[parameter].zero_()
+        real(model, tokens, gradients)
+
+    monkeypatch.setattr(compiled_backend, "check_gradients", damage)
+    with pytest.raises(BackendError, match=r"its gradient of \S*lora_A\S* differs"):
+        backend.prepare([SEQUENCE])
+    assert not seen, "some gradients were zero, and could have been anything"
+    assert all(torch.equal(group.weights, kept) for group, kept in zip(backend.groups, before, strict=True))
+    assert all(torch.equal(group.shadow, kept) for group, kept in zip(backend.groups, shadows, strict=True))
+
+
+def test_without_memory_for_it_nothing_is_compared_and_that_is_said(monkeypatch):
+    def scarce(model, tokens, real=trial._loss):
+        if torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, tokens)
+
+    monkeypatch.setattr(trial, "_loss", scarce)
+    with pytest.warns(RuntimeWarning, match="no memory was left to compare") as found:
+        engine = warm_up(model_of("gpt2"))
+    assert engine.backend.name == "compiled" and len(found) == 1
+
+
+def test_lanes_say_once_why_they_are_not_compiled(monkeypatch):
+    lose(monkeypatch, "norms")
+    lanes = open_lanes(model_of("gpt2"), Settings(), 3, backend="compiled", options=PLAIN)
+    with pytest.warns(RuntimeWarning, match="differs from the model's own") as found:
+        for lane in lanes:
+            with lane.active() as engine:
+                engine.warm_up([SEQUENCE])
+    assert len(found) == 1 and {lane.engine.backend.name for lane in lanes} == {"eager"}
+
+
+@pytest.mark.parametrize("family", ["falcon", "olmo3", "gemma3"])
+def test_attention_and_rotations_of_a_models_own_stay_as_they_are(family):
+    """Falcon adds a mask of its own, the others turn layer types by different angles."""
+    module = unusual(family)
+    model = wrap_model(module, Numbers(257), name=family, precision="fp32")
+    assert warm_up(model).backend.name == "compiled"
+
+
+def unusual(family):
+    common = {"vocab_size": 257, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, **NO_IDS}
+    longer = {**common, "intermediate_size": 48, "max_position_embeddings": 64, "num_key_value_heads": 1}
+    kinds = {
+        "falcon": (transformers.FalconForCausalLM, transformers.FalconConfig, common),
+        "olmo3": (transformers.Olmo3ForCausalLM, transformers.Olmo3Config, {**longer, "sliding_window": 16}),
+        "gemma3": (transformers.Gemma3ForCausalLM, transformers.Gemma3TextConfig, {**longer, "head_dim": 16}),
+    }
+    module, config, sizes = kinds[family]
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        return module(config(**sizes)).eval()
 
 
 def test_only_the_first_tokens_have_labels_in_the_trial(monkeypatch):

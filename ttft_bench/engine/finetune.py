@@ -131,11 +131,12 @@ class Engine:
         self.model = model
         self.settings = settings or Settings()
         self.restore_s = 0.0
+        self._told: set[str] = like._told if like is not None else set()
         self._claim = Claim.on(model)
         self.kind = kind = Kind.of(model, self.settings, resolve_backend(backend, model.device), options)
         compiled = like.backend if like is not None and like.kind == kind else None
         self.backend: Backend = self._claim.admit(model, kind) or open_backend(
-            backend, model, self.settings, options, compiled
+            backend, model, self.settings, options, compiled, self._told
         )
         self._claim.hold(self, kind)
 
@@ -195,7 +196,7 @@ class Engine:
             return {item: self.backend.prepare(group) for item, group in parts.items()}
         except BackendError as error:
             self.backend.restore()
-            warn_fallback(error)
+            warn_fallback(error, self._told)
             eager = EagerBackend(self.model, self.settings)
             eager.compile_s, self.backend = self.backend.compile_s, eager
             if begun:  # the steps taken so far are lost with the backend that took them

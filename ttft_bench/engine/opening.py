@@ -24,7 +24,12 @@ def resolve_backend(name: str, device: torch.device) -> str:
 
 
 def open_backend(
-    name: str, model: LanguageModel, settings: Settings, options: Any = None, like: Backend | None = None
+    name: str,
+    model: LanguageModel,
+    settings: Settings,
+    options: Any = None,
+    like: Backend | None = None,
+    told: set[str] | None = None,
 ) -> Backend:
     """Make the backend ``name``, or the eager one with a warning if it cannot be built.
 
@@ -34,6 +39,7 @@ def open_backend(
         settings: how.
         options: of the compiled backend; see :class:`ttft_bench.engine.compiled.Options`.
         like: the backend of a copy of the model; what it compiled is used here too.
+        told: as for :func:`warn_fallback`.
     """
     if resolve_backend(name, model.device) == "compiled":
         from ttft_bench.engine.compiled import CompiledBackend
@@ -41,13 +47,16 @@ def open_backend(
         try:
             return CompiledBackend(model, settings, options, like if isinstance(like, CompiledBackend) else None)
         except BackendError as error:
-            warn_fallback(error)
+            warn_fallback(error, told)
     return EagerBackend(model, settings)
 
 
-def warn_fallback(error: BackendError) -> None:
-    """Say why the compiled backend is not used."""
-    warnings.warn(f"{error}; steps run eagerly (--backend eager avoids the attempt)", RuntimeWarning, stacklevel=3)
+def warn_fallback(error: BackendError, told: set[str] | None = None) -> None:
+    """Say why the compiled backend is not used, unless that is among ``told``, which lanes share: once for all."""
+    told = set() if told is None else told
+    if str(error) not in told:
+        told.add(str(error))
+        warnings.warn(f"{error}; steps run eagerly (--backend eager avoids the attempt)", RuntimeWarning, stacklevel=3)
 
 
 __all__ = ["open_backend", "resolve_backend", "warn_fallback"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 from ttft_bench.errors import SpecError, UsageError
@@ -26,8 +27,11 @@ class Adam:
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps >= 0):
-            raise SpecError("an optimizer's beta1 and beta2 must be in [0, 1) and its eps at least 0")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SpecError(f"an optimizer's {name} must be in [0, 1), got {getattr(self, name)}")
+        if not self.eps >= 0:
+            raise SpecError(f"an optimizer's eps must be at least 0, got {self.eps}")
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_lr(self.lr)
-        if self.clip is not None and not 0 < self.clip < float("inf"):
+        if self.clip is not None and not (_is_a(Real, self.clip) and 0 < self.clip < float("inf")):
             raise UsageError(f"clip must be a finite number above 0, got {self.clip}")
-        if self.batch < 1:
-            raise UsageError(f"batch must be at least 1, got {self.batch}")
+        if not (_is_a(Integral, self.batch) and self.batch >= 1):
+            raise UsageError(f"batch must be at least 1 and a whole number, got {self.batch}")
         parse_optimizer(self.optimizer)
         parse_trainable(self.trainable)
 
@@ -137,9 +141,13 @@ class Settings:
         return f"{type(rule).__name__.lower()}[{';'.join(parts)}]"
 
 
+def _is_a(kind: type, value: object) -> bool:
+    return isinstance(value, kind)
+
+
 def check_lr(lr: float) -> None:
     """Refuse a learning rate that is not a finite number above 0."""
-    if not 0 < lr < float("inf"):
+    if not (_is_a(Real, lr) and 0 < lr < float("inf")):
         raise UsageError(f"lr must be a finite number above 0, got {lr}")
 
 

@@ -117,6 +117,11 @@ def choose_attention(choice: str, config: Any, device: torch.device, compiled: b
     return "flex" if compiled and fits else "math"
 
 
+def takes_attention(module: torch.nn.Module) -> bool:
+    """Whether the layers of ``module`` call whatever attention function is registered, as ``transformers`` tells."""
+    return bool(getattr(module, "_supports_attention_backend", False))
+
+
 def is_plainly_causal(config: Any) -> bool:
     """Whether every layer attends to the whole past and to nothing else, in the library's standard way."""
     kinds = getattr(config, "layer_types", None) or ()
@@ -162,5 +167,6 @@ __all__ = [
     "is_plainly_causal",
     "kernels",
     "prepare_attention",
+    "takes_attention",
     "use_causal_attention",
 ]

@@ -17,7 +17,7 @@ import torch
 from ttft_bench.engine.backend import Backend
 from ttft_bench.engine.buckets import choose_bucket
 from ttft_bench.engine.clock import synchronize
-from ttft_bench.engine.compiled.attention import REPEATABLE, choose_attention, kernels
+from ttft_bench.engine.compiled.attention import REPEATABLE, choose_attention, kernels, takes_attention
 from ttft_bench.engine.compiled.beside import Beside
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights
 from ttft_bench.engine.compiled.direct import KEEPING, find_direct
@@ -28,7 +28,7 @@ from ttft_bench.engine.compiled.program import BUILDING, Program
 from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
 from ttft_bench.engine.compiled.rules import Update
 from ttft_bench.engine.compiled.skeleton import find_siblings, stack_parameters
-from ttft_bench.engine.compiled.trial import check_gradients, check_loss, shorten
+from ttft_bench.engine.compiled.trial import check_gradients, check_loss, filled, shorten
 from ttft_bench.engine.eager import pad
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Adam, Settings, parse_optimizer
@@ -68,8 +68,8 @@ class CompiledBackend(Backend):
             raise BackendError("the compiled backend has no dropout")
         if model.device.type not in ("cpu", "cuda"):
             raise BackendError(f"the compiled backend runs on cpu and cuda, not on {model.device.type}")
-        chosen = self.options.attention, model.module.config, model.device, self.options.compile
-        self.attention = choose_attention(*chosen)
+        attention = self.options.attention if takes_attention(model.module) else "model"
+        self.attention = choose_attention(attention, model.module.config, model.device, self.options.compile)
         on_cuda = model.device.type == "cuda"
         self.repeatable = not on_cuda or self.attention in REPEATABLE
         graphs = self.options.graphs and on_cuda
@@ -235,9 +235,10 @@ class CompiledBackend(Backend):
         check_loss(self.model, tokens, program.result)
         static.copy_(shorten(tokens))
         self._fill("weight", self._weight, 1.0)
-        program.run()
-        gradients = [group.find_gradients() for group in self.groups]
-        check_gradients(self.model, static, {p: view for found in gradients for p, view in found.items()})
+        with filled(self.groups):
+            program.run()
+            gradients = [group.find_gradients() for group in self.groups]
+            check_gradients(self.model, static, {p: view for found in gradients for p, view in found.items()})
         if self._beside is not None:
             # Never run on trial: it would change the weights. All that it calls has been called.
             self._wholes[length] = Program(whole, self.model.device, self._pool, self._stream, warm=False)

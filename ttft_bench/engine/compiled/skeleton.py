@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -29,9 +30,15 @@ def make_skeleton(module: nn.Module) -> Any:
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     skeleton = copy.deepcopy(module, dict(shared)).eval()
     for name, part in list(skeleton.named_modules()):
-        if name and type(part).__name__.endswith("RotaryEmbedding") and not any(True for _ in part.parameters()):
+        if name and _is_rotation(part):
             _replace(skeleton, name, Rotation(part))
     return skeleton
+
+
+def _is_rotation(part: nn.Module) -> bool:
+    """Whether ``part`` gives cosines and sines, and they depend on positions only: some have other ones by layer."""
+    named = type(part).__name__.endswith("RotaryEmbedding") and not any(True for _ in part.parameters())
+    return named and list(inspect.signature(part.forward).parameters) == ["x", "position_ids"]
 
 
 def find_siblings(module: Any, trained: Sequence[nn.Parameter]) -> list[Siblings]:

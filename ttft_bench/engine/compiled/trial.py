@@ -7,7 +7,9 @@ was built is run once beside the module's own, before it is used for anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,13 +17,15 @@ from torch import nn
 from torch.linalg import vector_norm
 
 from ttft_bench.engine.compiled.code import token_loss
+from ttft_bench.engine.compiled.flat import FlatGroup
 from ttft_bench.engine.eager import IGNORED
+from ttft_bench.engine.guards import is_out_of_memory
 from ttft_bench.engine.model import LanguageModel
 
 #: How far the loss of a compiled step may be from the module's own, relative to it.
 _LOSS = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 2e-2}
-#: The same for the gradient of every weight, by norms: what is wrong is off by all of it, what is rounded by less.
-_GRADIENT = {"fp32": 1e-2, "tf32": 0.1, "bf16": 0.25}
+#: The same for the gradient of every weight, by norms. SmolLM2, real and random, is off by 0.016 at most in bf16.
+_GRADIENT = {"fp32": 1e-2, "tf32": 0.05, "bf16": 0.1}
 #: A weight whose gradient is as small as that, relative to an average one's, may be off by as much: some are zero but
 #: for rounding, as those of keys' biases.
 _SMALL = 0.05
@@ -51,7 +55,8 @@ def check_loss(model: LanguageModel, tokens: torch.Tensor, loss: torch.Tensor) -
 def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mapping[nn.Parameter, torch.Tensor]) -> None:
     """Compare what a compiled step on ``tokens`` made of :func:`shorten` left in ``gradients`` with the module's own.
 
-    One parameter at a time: the module's own gradients are never all in memory.
+    One parameter at a time: the module's own gradients are never all in memory. Where there is no memory for its pass,
+    a warning says that nothing was compared: a compiled step needs less.
 
     Args:
         model: whose trained parameters are those of ``gradients``.
@@ -68,6 +73,9 @@ def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mappi
         assert exact is not None
         found[parameter] = torch.stack([vector_norm(gradients[parameter] - exact), vector_norm(exact)])
 
+    kept = {parameter: parameter.grad for parameter in gradients}
+    for parameter in kept:
+        parameter.grad = None
     hooks: list[Any] = [
         parameter.register_post_accumulate_grad_hook(compare)  # type: ignore[no-untyped-call]
         for parameter in gradients
@@ -75,9 +83,19 @@ def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mappi
     try:
         with torch.enable_grad():
             _loss(model, tokens[:, :, :TRIAL_TOKENS]).backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        words = (
+            "no memory was left to compare the gradients of a compiled step with the model's own: it is used as it is"
+        )
+        warnings.warn(words, RuntimeWarning, stacklevel=2)
+        return
     finally:
         for hook in hooks:
             hook.remove()
+        for parameter, own in kept.items():
+            parameter.grad = own
     counts = [parameter.numel() for parameter in found]
     pairs = torch.stack(list(found.values())).tolist()
     average = math.sqrt(sum(norm**2 for _, norm in pairs) / sum(counts))
@@ -93,10 +111,33 @@ def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mappi
         raise ArithmeticError(f"its gradient of {name} differs from the model's own by {share:.2g} of its norm")
 
 
+@contextmanager
+def filled(groups: Sequence[FlatGroup]) -> Iterator[None]:
+    """Inside, trained matrices of zeros hold small numbers: zeros hide the gradients of what they multiply.
+
+    Those of low-rank adapters begin as such.
+    """
+    stacks = [(group, parameter) for group in groups for stack in group.stacks for parameter in stack]
+    zeros = [(group, parameter) for group, parameter in stacks if parameter.dim() > 1 and not parameter.any()]
+    touched = {id(group): group for group, _ in zeros}.values()
+    kept = [(tensor, tensor.clone()) for group in touched for tensor in (group.weights, group.shadow)]
+    try:
+        with torch.no_grad():
+            for _, parameter in zeros:
+                numbers = torch.linspace(-0.02, 0.02, parameter.numel(), device=parameter.device)
+                parameter.copy_(numbers.view_as(parameter))
+            for group in touched:
+                group.shadow.copy_(group.weights)
+        yield
+    finally:
+        for tensor, copy in kept:
+            tensor.copy_(copy)
+
+
 def _loss(model: LanguageModel, tokens: torch.Tensor) -> torch.Tensor:
     with model.autocast():
         logits = model.module(input_ids=tokens[0], use_cache=False).logits
     return token_loss(logits, tokens[1])
 
 
-__all__ = ["TRIAL_TOKENS", "check_gradients", "check_loss", "shorten"]
+__all__ = ["TRIAL_TOKENS", "check_gradients", "check_loss", "filled", "shorten"]
