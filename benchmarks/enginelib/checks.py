@@ -69,16 +69,17 @@ def check(plan: Plan, shape: Shape) -> Iterator[Row]:
 
 def find_faults(row: Row) -> list[str]:
     """What is wrong in a row of :func:`check`, in words."""
-    loss, update = LIMITS[row["precision"]]
-    faults = {
-        f"losses are off by {row['loss_difference']:.1e}, more than {loss:g}": not row["loss_difference"] <= loss,
-        f"updates are off by {row['update_difference']:.1e}, more than {update:g}": not row["update_difference"]
-        <= update,
-        "the weights were not restored": not row["restored"],
-        "the same prompt again gave other bits": not row["same_again"],
-        "another lane gave other bits": not row["lanes_equal"],
+    (loss, most_loss), (update, most_update) = zip(
+        (row["loss_difference"], row["update_difference"]), LIMITS[row["precision"]], strict=True
+    )
+    right = {
+        f"losses are off by {loss:.1e}, more than {most_loss:g}": loss <= most_loss,
+        f"updates are off by {update:.1e}, more than {most_update:g}": update <= most_update,
+        "the weights were not restored": row["restored"],
+        "the same prompt again gave other bits": row["same_again"],
+        "another lane gave other bits": row["lanes_equal"],
     }
-    return [words for words, found in faults.items() if found]
+    return [fault for fault, passed in right.items() if not passed]
 
 
 def _in_lane(lane: Lane, items: dict[int, torch.Tensor]) -> dict[str, Any]:

@@ -131,6 +131,7 @@ class Engine:
         self.model = model
         self.settings = settings or Settings()
         self.restore_s = 0.0
+        #: Why steps run eagerly, as far as that was said; lanes share it.
         self._told: set[str] = like._told if like is not None else set()
         self._claim = Claim.on(model)
         self.kind = kind = Kind.of(model, self.settings, resolve_backend(backend, model.device), options)

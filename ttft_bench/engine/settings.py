@@ -142,6 +142,7 @@ class Settings:
 
 
 def _is_a(kind: type, value: object) -> bool:
+    """Checked although annotated: who calls from Python may hand in anything."""
     return isinstance(value, kind)
 
 

@@ -65,7 +65,7 @@ class _Scaled(torch.autograd.Function):
 def _convert(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """``x`` in that type; what a norm gives has the type that it gave with ones, whatever its weight is.
 
-    Called in vain, ``to`` hands its tensor on, which a tracer may take for a view: the gradient is then lost.
+    Not ``to`` alone: with nothing to convert at the end of a forward pass, PyTorch 2.11's tracer loses the gradient.
     """
     return x if x.dtype == dtype else x.to(dtype)
 
