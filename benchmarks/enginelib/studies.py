@@ -31,6 +31,7 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
         "no update beside": replace(plan.options, beside=False),
         "updates in all thread blocks": replace(plan.options, narrow=0),
         "no stacked products": replace(plan.options, stack=False),
+        "no heads in one kernel": replace(plan.options, heads=False),
         "PyTorch's choice of attention": replace(plan.options, attention="sdpa"),
         "flash attention": replace(plan.options, attention="flash"),
         "cudnn attention": replace(plan.options, attention="cudnn"),

@@ -6,6 +6,8 @@
 ``rules``        the optimizers as arithmetic on flat tensors
 ``code``         the compiled function, with all weights as arguments, in bf16 where products are: no cast per step
 ``skeleton``     the copy of the module that is compiled: products stacked, rotary tables looked up
+``heads``        attention layers from the product of queries, keys and values to heads in one kernel
+``rotations``    that kernel and its derivative, in Triton
 ``direct``       layers whose gradients are put straight into the flat buffer, beside the rest of the backward pass
 ``norms``        norms taken apart, so that their gradients can be such too
 ``kernels``      those gradients as Triton kernels that leave room for others

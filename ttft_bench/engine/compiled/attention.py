@@ -10,7 +10,7 @@ on what other lanes are doing. Kernels that the compiler writes (flex attention)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -130,11 +130,16 @@ def is_plainly_causal(config: Any) -> bool:
     return standard and not windowed and all(kind == "full_attention" for kind in kinds)
 
 
+def choose_function(choice: str) -> Callable[..., tuple[torch.Tensor, None]]:
+    """What computes attention by a choice that is not ``model``."""
+    return flex_causal_attention if choice == "flex" else causal_attention
+
+
 def use_causal_attention(module: torch.nn.Module, choice: str) -> None:
-    """Make ``module``, whose configuration is its own, attend with :func:`causal_attention` or the flex one."""
+    """Make ``module``, whose configuration is its own, attend with what :func:`choose_function` says."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, flex_causal_attention if choice == "flex" else causal_attention)
+    AttentionInterface.register(NAME, choose_function(choice))
     for part in module.modules():
         config = getattr(part, "config", None)
         if hasattr(config, "_attn_implementation"):
@@ -163,6 +168,7 @@ __all__ = [
     "REPEATABLE",
     "causal_attention",
     "choose_attention",
+    "choose_function",
     "flex_causal_attention",
     "is_plainly_causal",
     "kernels",

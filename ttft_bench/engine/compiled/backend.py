@@ -22,6 +22,7 @@ from ttft_bench.engine.compiled.beside import Beside
 from ttft_bench.engine.compiled.code import Code, can_split, make_code, matrix_weights
 from ttft_bench.engine.compiled.direct import KEEPING, find_direct
 from ttft_bench.engine.compiled.flat import FlatGroup
+from ttft_bench.engine.compiled.heads import find_attention
 from ttft_bench.engine.compiled.norms import find_norms
 from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
@@ -168,7 +169,8 @@ class CompiledBackend(Backend):
         direct = [name for name in found if not split or module.get_submodule(name) is not head]
         direct_head = fits and split and any(head.weight is parameter for parameter in trained)
         norms = find_norms(module, trained) if fits and self.options.norms else []
-        return make_code(model, split, self.attention, siblings, direct, direct_head, norms, self._wrap)
+        heads = find_attention(module, siblings) if self.options.heads and self.attention != "model" else {}
+        return make_code(model, split, self.attention, siblings, direct, direct_head, norms, heads, self._wrap)
 
     def _lay_out(self, trained: list[torch.nn.Parameter]) -> tuple[list[FlatGroup], Road]:
         module = self.model.module

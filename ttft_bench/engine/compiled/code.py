@@ -16,8 +16,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, embedding, linear
 
-from ttft_bench.engine.compiled.attention import prepare_attention, use_causal_attention
+from ttft_bench.engine.compiled.attention import choose_function, prepare_attention, use_causal_attention
 from ttft_bench.engine.compiled.direct import direct_product
+from ttft_bench.engine.compiled.heads import Layout, use_heads
 from ttft_bench.engine.compiled.skeleton import (
     Siblings,
     make_direct,
@@ -68,6 +69,7 @@ def make_code(
     direct: Sequence[str],
     direct_head: bool,
     norms: Sequence[str],
+    heads: Mapping[str, Layout],
     wrap: Wrap,
 ) -> Code:
     """Make the function of ``model``.
@@ -80,6 +82,7 @@ def make_code(
         direct: layers to make direct (:mod:`ttft_bench.engine.compiled.direct`).
         direct_head: make a split head direct.
         norms: norms to take apart (:mod:`ttft_bench.engine.compiled.norms`).
+        heads: attention layers to rewrite (:mod:`ttft_bench.engine.compiled.heads`).
         wrap: torch.compile, or nothing.
     """
     module = model.module
@@ -95,6 +98,7 @@ def make_code(
             make_direct(skeleton, name, number)
     for number, name in enumerate(norms, len(direct) + direct_head):
         make_scale(skeleton, name, number)
+    use_heads(skeleton, heads, choose_function(attention))
     vocabulary = module.get_output_embeddings().weight.shape[0]
     backbone = getattr(skeleton, skeleton.base_model_prefix)
 

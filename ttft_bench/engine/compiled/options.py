@@ -22,6 +22,8 @@ class Options:
         split: embed outside the compiled part and multiply with a head of our own, padded to a multiple of
             64 rows; else take the module as it is.
         stack: make one product of layers that read the same tensor.
+        heads: go from the stacked product of queries, keys and values to rotated heads in one kernel
+            (:mod:`ttft_bench.engine.compiled.heads`); needs ``stack``.
         attention: ``flex`` has the compiler write the kernels, ``sdpa`` leaves the choice among PyTorch's own
             to PyTorch, ``flash``, ``cudnn`` and ``math`` insist on one of those, ``model`` keeps what the module
             does. ``auto`` is sdpa on a CPU; on a GPU, where most of PyTorch's add in whatever order thread blocks
@@ -45,6 +47,7 @@ class Options:
     dither: bool = True
     split: bool = True
     stack: bool = True
+    heads: bool = True
     attention: str = "auto"
     compile: bool = True
     direct: bool = True
