@@ -48,7 +48,13 @@ KINDS = (
     ("elementwise", ("triton_poi", "elementwise", "copy", "Copy", "index", "gather", "scatter")),
 )
 #: Kernels of ours by their whole names.
-OURS = {"_gradient": "products", "_sums": "loss and reductions"}
+OURS = {
+    "_gradient": "products",
+    "_input_gradient": "products",
+    "_sums": "loss and reductions",
+    "_to_heads": "elementwise",
+    "_from_heads": "elementwise",
+}
 
 
 def main(argv: list[str] | None = None) -> int:

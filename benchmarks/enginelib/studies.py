@@ -27,6 +27,7 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
         "no gradients in place": replace(plan.options, direct=False),
         "no norms' gradients aside": replace(plan.options, norms=False),
         "no kernels of ours for gradients": replace(plan.options, kernels=False),
+        "no kernels of ours in the chain": replace(plan.options, chain=False),
         "no gradients aside": replace(plan.options, aside=False),
         "no update beside": replace(plan.options, beside=False),
         "updates in all thread blocks": replace(plan.options, narrow=0),

@@ -119,16 +119,17 @@ def _lanes(rows: list[Row]) -> list[str]:
 
 def _gradients(rows: list[Row]) -> list[str]:
     lines = [
-        "| model | gradient of weights | PyTorch's, alone, µs | ours | PyTorch's, four at once, µs | ours |",
-        "|---|---|---:|---:|---:|---:|",
+        "| model | gradient | PyTorch's, alone, µs | ours | four at once | ours | beside an update | ours |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     found = [row for row in rows if row.get("what") == "gradients"]
     for row in found:
         if row["who"] == "library":
             same = {"model": row["model"], "of": row["of"], "what": "gradients"}
             ours = find(found, who="ours", **same) or {}
-            cells = [one.get(key) for key in ("alone_s", "at_once_s") for one in (row, ours)]
-            shown = " | ".join("left to it" if cell is None else f"{1e6 * cell:.2f}" for cell in cells)
+            cells = [one.get(key) for key in ("alone_s", "at_once_s", "beside_s") for one in (row, ours)]
+            nothing = "left to it" if not ours else "–"
+            shown = " | ".join(nothing if cell is None else f"{1e6 * cell:.2f}" for cell in cells)
             lines.append(f"| {row['model']} | {row['of']} | {shown} |")
     return lines if len(lines) > 2 else []
 

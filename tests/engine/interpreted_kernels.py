@@ -53,6 +53,21 @@ def test_what_is_not_for_these_kernels_is_left_alone() -> None:
     assert not out.any()
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["linear", "conv1d"])
+@pytest.mark.parametrize(("rows", "tokens", "width", "terms"), [(1, 64, 64, 64), (2, 35, 80, 128), (1, 130, 24, 192)])
+def test_the_gradient_of_an_input_is_that_of_fp64(
+    transposed: bool, rows: int, tokens: int, width: int, terms: int
+) -> None:
+    above, weight = numbers(rows, tokens, terms, dtype=DTYPE), numbers(terms, width, dtype=DTYPE)
+    found = kernels.input_gradient(above, weight.t().contiguous() if transposed else weight, transposed)
+    exact = above.double() @ weight.double()
+    assert found is not None and found.shape == exact.shape and found.dtype == DTYPE
+    assert (found.double() - exact).norm() <= ROUNDING * exact.norm()
+    assert kernels.input_gradient(above[..., :60], weight[:60], False) is None, "terms come in whole blocks"
+    assert kernels.input_gradient(above.half(), weight.half(), False) is None
+    assert kernels.input_gradient(above.transpose(0, 1), weight, False) is None or rows == 1
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("tokens", "columns"), [(256, 64), (300, 37), (5, 16), (1024, 40)])
 @pytest.mark.parametrize("of", ["both", "weight", "bias"])

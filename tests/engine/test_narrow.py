@@ -115,6 +115,10 @@ def test_kernels_that_decline_leave_a_product_to_the_library():
         def sums_(self, above, x, weight, bias):
             self.summed += above.is_contiguous() and (x is None or x.is_contiguous())
 
+        @staticmethod
+        def input_gradient(above, weight, transposed):
+            return None if transposed else torch.full((*above.shape[:-1], weight.shape[1]), 7.0)
+
     above, x = torch.rand(3, 5).t(), torch.rand(5, 4)
     sink = Sink([torch.zeros(3, 4), torch.zeros(4, 3)], [torch.zeros(3), None])
     sink.kernels = Kernels()
@@ -124,3 +128,9 @@ def test_kernels_that_decline_leave_a_product_to_the_library():
         torch.testing.assert_close(found, above.t() @ x)
     sink.scale(0, above, torch.rand(3, 5).t())
     assert sink.kernels.summed == 2
+    gradient, weight = torch.rand(2, 5, 3), torch.rand(3, 4)
+    down = torch.ops.ttft_bench.input_gradient
+    assert (down(sink.handle, gradient, weight, False) == 7).all()
+    torch.testing.assert_close(down(sink.handle, gradient, weight.t().contiguous(), True), gradient @ weight)
+    sink.chain = False
+    torch.testing.assert_close(down(sink.handle, gradient, weight, False), gradient @ weight)

@@ -96,6 +96,7 @@ class CompiledBackend(Backend):
                 from ttft_bench.engine.compiled import kernels as gradient_kernels
 
                 self.road.sink.kernels = gradient_kernels
+                self.road.sink.chain = self.options.chain
             self._buffers = [buffer.detach() for buffer in model.module.buffers()]
             self._kept = [buffer.clone() for buffer in self._buffers]
         with self._building("the optimizer step"):

@@ -26,6 +26,9 @@ _NUMBERS = itertools.count()
 _SINKS: WeakValueDictionary[int, Sink] = WeakValueDictionary()
 #: Settings of the compiler under which it never writes into a tensor that an operator was given.
 KEEPING = {"inplace_buffers": False, "allow_buffer_reuse": False}
+#: Blocks of 64 by 64, and terms of their sums, up to which a kernel of ours is as fast alone as the library's and
+#: faster beside an update, in SmolLM2's layers on an H200: its multiprocessors, and twice a layer's width.
+SMALL = (132, 1024)
 
 
 class Sink:
@@ -43,6 +46,7 @@ class Sink:
         stream: where gradients are computed, beside the backward pass; None for its own stream. Compiled code must
             not write into what it handed over: see :data:`KEEPING`.
         kernels: :mod:`ttft_bench.engine.compiled.kernels`, or None to leave everything to the library.
+        chain: whether small products that the rest of the backward pass waits for come from there too.
     """
 
     def __init__(self, targets: Sequence[torch.Tensor], biases: Sequence[torch.Tensor | None]) -> None:
@@ -51,6 +55,7 @@ class Sink:
         self.listener: Callable[[int], None] | None = None
         self.stream: Any = None
         self.kernels: Any = None
+        self.chain = True
         self._waiting: list[Callable[[], None]] = []
         self._held: list[tuple[torch.Tensor, ...]] = []
         number = next(_NUMBERS)
@@ -168,6 +173,26 @@ def _shape(
 torch.library.register_fake("ttft_bench::layer_gradients", _shape, lib=LIBRARY)
 
 
+def _input_gradient(sink: torch.Tensor, above: torch.Tensor, weight: torch.Tensor, transposed: bool) -> torch.Tensor:
+    place = find_sink(sink)
+    found = place.kernels.input_gradient(above, weight, transposed) if place.kernels and place.chain else None
+    return linear(above, weight if transposed else weight.t()) if found is None else found
+
+
+def _input_shape(sink: torch.Tensor, above: torch.Tensor, weight: torch.Tensor, transposed: bool) -> torch.Tensor:
+    return above.new_empty(*above.shape[:-1], weight.shape[0 if transposed else 1])
+
+
+LIBRARY.define("input_gradient(Tensor sink, Tensor above, Tensor weight, bool transposed) -> Tensor")
+LIBRARY.impl("input_gradient", _input_gradient, "CompositeExplicitAutograd")
+torch.library.register_fake("ttft_bench::input_gradient", _input_shape, lib=LIBRARY)
+
+
+def is_small(tokens: int, width: int, terms: int) -> bool:
+    """Whether a product of (tokens, terms) and (terms, width) is one for a kernel of ours: see :data:`SMALL`."""
+    return -(-tokens // 64) * -(-width // 64) <= SMALL[0] and terms <= SMALL[1]
+
+
 class _Product(torch.autograd.Function):
     """``x`` times a weight; what autograd takes for the gradient of ``token`` says that the layer's are written."""
 
@@ -190,7 +215,12 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         x, weight, sink = ctx.saved_tensors
         (gradient,) = gradients
-        below = linear(gradient, weight if ctx.transposed else weight.t())
+        (out, width), tokens = weight.t().shape if ctx.transposed else weight.shape, x.shape[:-1].numel()
+        # Only small ones through an operator: of all others the compiler knows more than what comes out.
+        if weight.is_cuda and weight.dtype == torch.bfloat16 and is_small(tokens, width, out):
+            below = torch.ops.ttft_bench.input_gradient(sink, gradient, weight, ctx.transposed)
+        else:
+            below = linear(gradient, weight if ctx.transposed else weight.t())
         above, inputs = gradient.flatten(0, -2), x.flatten(0, -2)
         # ``below`` is handed over so that it comes first: what follows may change the weight.
         done = torch.ops.ttft_bench.layer_gradients(sink, ctx.index, above, inputs, ctx.transposed, below)

@@ -61,11 +61,12 @@ def to_heads(product: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, querie
     Returns:
         (3, rows, length, queries, width): queries, keys and values of every query head, in the type of ``product``.
     """
-    width, columns = cos.shape[-1], product.unflatten(-1, (queries + 2 * keys, cos.shape[-1])).float()
+    width = cos.shape[-1]
+    columns = product.view(*product.shape[:2], queries + 2 * keys, width).float()
     first, second = columns[..., : width // 2], columns[..., width // 2 :]
     cos, sin = cos.float()[:, :, None], sin.float()[:, :, None]
     rotated = columns * cos + torch.cat((-second, first), -1) * sin
-    query, key = rotated[:, :, : queries + keys].split((queries, keys), 2)
+    query, key = rotated[:, :, :queries], rotated[:, :, queries : queries + keys]
     value = columns[:, :, queries + keys :]
     shared = (part.repeat_interleave(queries // keys, 2) for part in (key, value))
     return torch.stack((query, *shared)).to(product.dtype)
@@ -89,7 +90,9 @@ def from_heads(
     """
     width = cos.shape[-1]
     cos, sin = cos.float()[:, None], sin.float()[:, None]
-    parts = [query.float(), *(part.float().unflatten(1, (keys, -1)).sum(2) for part in (key, value))]
+    rows, _, length, _ = query.shape
+    shared = (part.float().reshape(rows, keys, -1, length, width).sum(2) for part in (key, value))
+    parts = [query.float(), *shared]
     for index, part in enumerate(parts[:2]):
         turned = part * sin
         parts[index] = part * cos + torch.cat((turned[..., width // 2 :], -turned[..., : width // 2]), -1)

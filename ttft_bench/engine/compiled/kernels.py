@@ -1,8 +1,8 @@
-"""Gradients of the weights of linear layers and norms, in kernels that leave room for what is at work beside them.
+"""Gradients of linear layers and norms, in kernels that leave room for what is at work beside them.
 
 A library's products are made for large matrices: a thread block takes a whole multiprocessor, whatever it uses of
-it. Here several fit on one, beside each other and beside others' blocks. Sums over tokens are one kernel where the
-compiler makes two.
+it, and often waits until several are free together. Here several fit on one, beside each other and beside others'
+blocks. Sums over tokens are one kernel where the compiler makes two.
 
 Importing this needs triton, which comes with PyTorch for CUDA.
 """
@@ -33,7 +33,7 @@ class Tiles:
     Attributes:
         m: rows of the output that a thread block computes.
         n: columns.
-        k: tokens that it takes at once.
+        k: terms of its sums that it takes at once.
         warps: of a block.
         stages: loads under way.
     """
@@ -43,6 +43,10 @@ class Tiles:
     k: int
     warps: int
     stages: int
+
+
+#: Of the gradient of a layer's input. With fewer loads under way blocks wait longer for memory that others keep busy.
+INPUTS = Tiles(64, 64, 64, 4, 6)
 
 
 def choose_tiles(m: int, n: int) -> Tiles | None:
@@ -78,6 +82,31 @@ def gradient_(out: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> boo
             **OPTIONS,
         )
     return True
+
+
+def input_gradient(above: torch.Tensor, weight: torch.Tensor, transposed: bool) -> torch.Tensor | None:
+    """The gradient of a layer's input, ``above`` times the weight in bf16, summed in fp32; None for what does not fit.
+
+    Args:
+        above: (..., out), the gradient of the layer's output.
+        weight: (out, in), or (in, out) if ``transposed``.
+        transposed: how the weight lies.
+    """
+    n, k = weight.shape if transposed else weight.shape[::-1]
+    m = above.numel() // k
+    fits = all(tensor.dtype == DTYPE and tensor.is_contiguous() for tensor in (above, weight))
+    if not fits or k % INPUTS.k:
+        return None
+    out = above.new_empty(*above.shape[:-1], n)
+    with on(above):
+        _input_gradient[(triton.cdiv(m, INPUTS.m) * triton.cdiv(n, INPUTS.n),)](
+            *(out, above, weight, m, n, k),
+            **{"TRANSPOSED": transposed, "M": INPUTS.m, "N": INPUTS.n, "K": INPUTS.k},
+            num_warps=INPUTS.warps,
+            num_stages=INPUTS.stages,
+            **OPTIONS,
+        )
+    return out
 
 
 def sums_(above: torch.Tensor, x: torch.Tensor | None, weight: torch.Tensor | None, bias: torch.Tensor | None) -> None:
@@ -132,6 +161,40 @@ def _gradient(
 
 
 @triton.jit
+def _input_gradient(
+    out: tl.tensor,
+    above: tl.tensor,
+    weight: tl.tensor,
+    m: tl.tensor,
+    n: tl.tensor,
+    k: tl.tensor,
+    TRANSPOSED: tl.constexpr,
+    M: tl.constexpr,
+    N: tl.constexpr,
+    K: tl.constexpr,
+) -> None:
+    """See :func:`input_gradient`: a program for a tile of the output."""
+    across = tl.cdiv(n, N)
+    row = (tl.program_id(0) // across) * M + tl.arange(0, M)
+    column = (tl.program_id(0) % across) * N + tl.arange(0, N)
+    term = tl.arange(0, K)
+    at_above = above + row[:, None] * k + term[None, :]
+    if TRANSPOSED:
+        at_weight = weight + column[None, :] * k + term[:, None]
+    else:
+        at_weight = weight + term[:, None] * n + column[None, :]
+    total = tl.zeros((M, N), tl.float32)
+    for _ in range(0, k, K):
+        a = tl.load(at_above, mask=row[:, None] < m, other=0.0)
+        b = tl.load(at_weight, mask=column[None, :] < n, other=0.0)
+        total = tl.dot(a, b, total)
+        at_above += K
+        at_weight += K if TRANSPOSED else K * n
+    here = (row[:, None] < m) & (column[None, :] < n)
+    tl.store(out + row[:, None] * n + column[None, :], total.to(out.dtype.element_ty), mask=here)
+
+
+@triton.jit
 def _sums(
     above: tl.tensor,
     x: tl.tensor,
@@ -163,4 +226,4 @@ def _sums(
         tl.store(bias + column, tl.sum(to_bias, 0), mask=column < columns)
 
 
-__all__ = ["Tiles", "choose_tiles", "gradient_", "sums_"]
+__all__ = ["Tiles", "choose_tiles", "gradient_", "input_gradient", "sums_"]

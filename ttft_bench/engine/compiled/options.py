@@ -33,7 +33,9 @@ class Options:
         norms: put gradients of norms' weights there too; needs ``direct``.
         kernels: compute the gradients of direct layers and norms in kernels that leave room for what is at work beside
             them (:mod:`ttft_bench.engine.compiled.kernels`), where code is compiled for a GPU.
-        aside: compute both on a stream of their own, beside the rest of the backward pass; needs ``direct``.
+        chain: take small products that the backward pass waits for from there too; needs ``kernels``.
+        aside: compute gradients of direct layers and norms on a stream of their own, beside the rest of the backward
+            pass; needs ``direct``.
         beside: begin the optimizer step of a block as soon as its gradients are there; needs ``direct``.
         narrow: share of the multiprocessors that an update beside the backward pass keeps to; 0 for no such limit, as
             without ``compile`` or ``graphs``.
@@ -53,6 +55,7 @@ class Options:
     direct: bool = True
     norms: bool = True
     kernels: bool = True
+    chain: bool = True
     aside: bool = True
     beside: bool = True
     narrow: float = 0.36
