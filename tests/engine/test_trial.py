@@ -84,6 +84,37 @@ def test_a_gradient_of_another_size_is_found(precision, limit, monkeypatch):
         warm_up(model_of("gpt2", precision))
 
 
+@pytest.mark.parametrize(("noise", "scale", "right"), [(0.15, 1.5, True), (0.15, 1.7, False), (9.0, 0.0, False)])
+def test_half_precision_may_be_as_far_off_as_it_is_by_itself_and_no_gradient_may_be_lost(
+    noise, scale, right, monkeypatch
+):
+    real, put = trial._backward, Sink.put
+
+    def noisy(model, tokens, parameters, use, exact):
+        real(model, tokens, parameters, lambda p, g: use(p, g if exact else (1 + noise) * g), exact)
+
+    def scaled(self, index, above, x, transposed):
+        put(self, index, above * (scale if index == 1 else 1), x, transposed)
+
+    monkeypatch.setattr(trial, "_backward", noisy)
+    monkeypatch.setattr(Sink, "put", scaled)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        engine = warm_up(model_of("gpt2", "bf16"))
+    assert engine.backend.name == ("compiled" if right else "eager")
+    assert ["differs from the model's own" in str(one.message) for one in found] == ([] if right else [True])
+
+
+def test_the_own_pass_is_in_fp32_and_only_half_precision_takes_a_second_one(monkeypatch):
+    passes = []
+    real = trial._backward
+    monkeypatch.setattr(trial, "_backward", lambda *args, exact: (passes.append(exact), real(*args, exact))[1])
+    for precision, expected in (("fp32", [True]), ("bf16", [True, False])):
+        passes.clear()
+        warm_up(model_of("llama", precision))
+        assert passes == expected
+
+
 def test_a_gradient_that_is_no_number_is_found(monkeypatch):
     monkeypatch.setattr(Sink, "scale", lambda self, index, above, x: self.targets[index].fill_(float("nan")))
     with pytest.warns(RuntimeWarning, match="by nan of its norm"):
@@ -151,10 +182,10 @@ def test_gradients_of_adapters_are_found_behind_the_zeros_that_they_begin_with(p
 
 
 def test_without_memory_for_it_nothing_is_compared_and_that_is_said(monkeypatch):
-    def scarce(model, tokens, real=trial._loss):
+    def scarce(*args, real=trial._loss):
         if torch.is_grad_enabled():
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(model, tokens)
+        return real(*args)
 
     monkeypatch.setattr(trial, "_loss", scarce)
     with pytest.warns(RuntimeWarning, match="no memory was left to compare") as found:
