@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import CohereConfig, CohereForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    CohereConfig,
+    CohereForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from families import Numbers, build, weights
 from interpreted import check_interpreted
@@ -88,6 +97,24 @@ def test_attention_that_does_something_else_is_left_alone():
     assert list(find(module)) == ["model.layers.1.self_attn"], "a scaling of its own is heeded, other arithmetic not"
     layers[1].extra = torch.nn.Identity()
     assert find(module) == {}
+
+
+@pytest.mark.parametrize("cap", [None, 50.0])
+def test_a_limit_on_scores_is_seen(cap):
+    def capped(module, query, key, value, attention_mask, scaling, **_):
+        shared = query.shape[1] // key.shape[1]
+        scores = scaling * query @ key.repeat_interleave(shared, 1).transpose(-1, -2)
+        scores = scores if cap is None else cap * torch.tanh(scores / cap)
+        later = torch.ones_like(scores, dtype=torch.bool).triu(1)
+        seen = scores.masked_fill(later, float("-inf")).softmax(-1) @ value.repeat_interleave(shared, 1)
+        return seen.transpose(1, 2), None
+
+    AttentionInterface.register("capped", capped)
+    AttentionMaskInterface.register("capped", lambda *args, **kwargs: None)
+    torch.manual_seed(0)
+    module = LlamaForCausalLM(LlamaConfig(**SIZES))
+    module.config._attn_implementation = "capped"
+    assert len(find(module)) == (0 if cap else 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ attention layer must be for that is tried, not read off its name: :func:`find_at
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,15 +16,16 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import linear, scaled_dot_product_attention
 
 from ttft_bench.engine.compiled.direct import LIBRARY
 
 #: What the three layers of a product are called, in this order, and what follows attention.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 OUTPUT = "o_proj"
-#: How far a layer may be from its rewritten form, relative to the largest number; tf32 products are as far off.
-_TOLERANCE = 5e-3
+#: How far a layer may be from its rewritten form, in fp64 but for the rotation, relative to the largest number.
+_TOLERANCE = 1e-5
+#: Root mean square of the scores on which that is tried: large enough for a limit on them, of 50 say, to show.
+_SCORES = 6.0
 
 Attend = Callable[..., tuple[torch.Tensor, None]]
 
@@ -215,24 +217,32 @@ def _layout(layer: Any) -> Layout | None:
 
 
 def _is_plain(layer: Any, layout: Layout) -> bool:
-    length, weight = 16, layer.q_proj.weight
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        x = torch.randn(1, length, weight.shape[1], generator=generator).to(weight)
-        # Scores of a few units, whatever the weights are: a limit on them, say, would else not show.
-        scores = linear(x, weight).square().mean() * layout.width**0.5
-        x *= 3 / scores.clamp(min=1e-6).sqrt()
-        angles = 6.3 * torch.rand(1, length, layout.width // 2, generator=generator).to(weight).repeat(1, 1, 2)
-        cos, sin = angles.cos(), angles.sin()
-        try:
+    try:
+        layer = copy.deepcopy(layer).double()  # no other thread sees it, and no setting makes its products coarser
+        weight, length = layer.q_proj.weight, 16
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            x = torch.randn(1, length, weight.shape[1], generator=generator).to(weight)
+            angles = 6.3 * torch.rand(1, length, layout.width // 2, generator=generator).to(weight).repeat(1, 1, 2)
+            cos, sin = angles.cos(), angles.sin()
+            x *= (_SCORES / _attend(layer, x, cos, sin, layout)[1].square().mean().sqrt()) ** 0.5
             theirs = layer(hidden_states=x, position_embeddings=(cos, sin), attention_mask=None)[0]
-            product = torch.cat([getattr(layer, name)(x) for name in PROJECTIONS], -1)
-            query, key, value = to_heads(product, cos, sin, layout.queries, layout.keys).transpose(2, 3)
-            seen = scaled_dot_product_attention(query, key, value, is_causal=True, scale=layer.scaling)
-            ours = layer.o_proj(seen.transpose(1, 2).flatten(2))
+            ours = _attend(layer, x, cos, sin, layout)[0]
             return bool((ours - theirs).abs().max() <= _TOLERANCE * theirs.abs().max())
-        except Exception:  # another kind of layer may raise anything
-            return False
+    except Exception:  # another kind of layer may raise anything
+        return False
+
+
+def _attend(
+    layer: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What :class:`Attention` makes of ``x`` in place of ``layer``, written out; and its scores."""
+    product = torch.cat([getattr(layer, name)(x) for name in PROJECTIONS], -1)
+    query, key, value = to_heads(product, cos, sin, layout.queries, layout.keys).transpose(2, 3)
+    scores = layer.scaling * query @ key.transpose(-1, -2)
+    later = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    seen = scores.masked_fill(later, float("-inf")).softmax(-1) @ value
+    return layer.o_proj(seen.transpose(1, 2).flatten(2)), scores
 
 
 __all__ = ["Attention", "Layout", "find_attention", "from_heads", "to_heads", "use_heads"]
