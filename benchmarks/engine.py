@@ -30,6 +30,7 @@ from enginelib.parts import PARTS, run_part
 from enginelib.plan import Plan, forget, release
 from enginelib.readme import rewrite, where
 from enginelib.shapes import SHAPES, Shape
+from enginelib.studies import IDEAS
 from enginelib.table import markdown
 from enginelib.timing import ceilings, machine
 from ttft_bench.engine.choices import BACKENDS, PRECISION_CHOICES
@@ -61,7 +62,10 @@ def main(argv: list[str] | None = None) -> int:
             _refuse(f"there are no figures in {file}: measure them first, without --show and --readme")
         kept = json.loads(file.read_text(encoding="utf-8"))
         if options.readme:
-            rewrite(options.name, kept)
+            try:
+                rewrite(options.name, kept)
+            except ValueError as error:
+                _refuse(str(error))
         print(f"{markdown(kept)}\n\n{where(kept)}")
         return 0
     shapes = [SHAPES[name] for name in options.models.split(",")]
@@ -191,6 +195,10 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     options.name = options.name or ("smoke" if options.quick else "engine")
     options.only = options.only or ",".join(PARTS)
     options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
+    if options.ideas and not any(name.startswith(tuple(options.ideas.split(","))) for name in IDEAS):
+        parser.error(f"no idea begins with {options.ideas!r}: there are {', '.join(IDEAS)}")
+    if "=" not in options.inductor and options.inductor:
+        parser.error(f"a setting of the compiler is NAME=VALUE, got {options.inductor!r}")
     for what, given, known in (("part", options.only, PARTS), ("model", options.models, SHAPES)):
         unknown = [name for name in given.split(",") if name not in known]
         if unknown:

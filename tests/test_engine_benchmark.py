@@ -253,7 +253,12 @@ def test_a_check_that_finds_something_wrong_fails_its_part(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(("--name", "none", "--show"), "measure them first"), (("--device", "cuda", "--only", "ours"), "cuda")],
+    [
+        (("--name", "none", "--show"), "measure them first"),
+        (("--device", "cuda", "--only", "ours"), "cuda"),
+        (("--only", "ideas", "--ideas", "nothing"), "no idea begins with 'nothing'"),
+        (("--inductor", "combo_kernels"), "NAME=VALUE"),
+    ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(arguments, said, tmp_path):
     if "cuda" in arguments and torch.cuda.is_available():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -12,35 +13,40 @@ from enginelib.plan import Plan, Row, forget
 from enginelib.shapes import UPDATE_BYTES, Shape, build, count_weights, sequences
 from enginelib.steps import ours
 from enginelib.timing import memory_gib, peak_mib, reset_peak, seconds, wait
-from ttft_bench.engine.compiled import Options
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.lanes import open_lanes
 
 
+EAGER = "eager"
+#: What can be left out or decided otherwise: name -> options of the compiled backend.
+IDEAS: dict[str, dict[str, Any]] = {
+    "all": {},
+    "no bf16 shadow": {"shadow": False},
+    "no dithered shadow": {"dither": False},
+    "no padded head": {"split": False},
+    "no gradients in place": {"direct": False},
+    "no norms' gradients aside": {"norms": False},
+    "no kernels of ours for gradients": {"kernels": False},
+    "no kernels of ours in the chain": {"chain": False},
+    "no gradients aside": {"aside": False},
+    "no update beside": {"beside": False},
+    "updates in all thread blocks": {"narrow": 0},
+    "no stacked products": {"stack": False},
+    "no heads in one kernel": {"heads": False},
+    "PyTorch's choice of attention": {"attention": "sdpa"},
+    "flash attention": {"attention": "flash"},
+    "cudnn attention": {"attention": "cudnn"},
+    "attention written out": {"attention": "math"},
+    "the model's own attention": {"attention": "model"},
+    "no torch.compile": {"compile": False},
+    "no CUDA graphs": {"graphs": False},
+    EAGER: {},
+}
+
+
 def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
     """Each idea of the compiled backend left out, or decided otherwise, on its own."""
-    changes: dict[str, Options] = {
-        "all": plan.options,
-        "no bf16 shadow": replace(plan.options, shadow=False),
-        "no dithered shadow": replace(plan.options, dither=False),
-        "no padded head": replace(plan.options, split=False),
-        "no gradients in place": replace(plan.options, direct=False),
-        "no norms' gradients aside": replace(plan.options, norms=False),
-        "no kernels of ours for gradients": replace(plan.options, kernels=False),
-        "no kernels of ours in the chain": replace(plan.options, chain=False),
-        "no gradients aside": replace(plan.options, aside=False),
-        "no update beside": replace(plan.options, beside=False),
-        "updates in all thread blocks": replace(plan.options, narrow=0),
-        "no stacked products": replace(plan.options, stack=False),
-        "no heads in one kernel": replace(plan.options, heads=False),
-        "PyTorch's choice of attention": replace(plan.options, attention="sdpa"),
-        "flash attention": replace(plan.options, attention="flash"),
-        "cudnn attention": replace(plan.options, attention="cudnn"),
-        "attention written out": replace(plan.options, attention="math"),
-        "the model's own attention": replace(plan.options, attention="model"),
-        "no torch.compile": replace(plan.options, compile=False),
-        "no CUDA graphs": replace(plan.options, graphs=False),
-    }
+    changes = {name: replace(plan.options, **change) for name, change in IDEAS.items() if name != EAGER}
     for name, options in changes.items():
         if plan.ideas and not name.startswith(plan.ideas):
             continue
@@ -58,8 +64,8 @@ def ideas(plan: Plan, shape: Shape) -> Iterator[Row]:
                 "error": f"{type(error).__name__}: {error}"[:500],
             }
         forget()
-    if plan.device.type == "cuda" and (not plan.ideas or "eager".startswith(plan.ideas)):
-        yield from ({**row, "idea": "eager"} for row in ours(replace(plan, backend="eager"), shape, "ideas"))
+    if plan.device.type == "cuda" and (not plan.ideas or EAGER.startswith(plan.ideas)):
+        yield from ({**row, "idea": EAGER} for row in ours(replace(plan, backend="eager"), shape, "ideas"))
 
 
 def lanes(plan: Plan, shape: Shape) -> Iterator[Row]:

@@ -13,6 +13,10 @@ from transformers import (
     CohereForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
+    OlmoConfig,
+    OlmoForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -83,6 +87,12 @@ def test_attention_that_does_something_else_is_left_alone():
     # Norms of queries and keys; rotation of neighbours instead of halves.
     assert find(Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=8))) == {}
     assert find(CohereForCausalLM(CohereConfig(**SIZES, pad_token_id=0))) == {}
+
+    # Clipped queries, keys and values, however high the clip; cosines of a part of each head.
+    assert find(OlmoForCausalLM(OlmoConfig(**SIZES, clip_qkv=None)))
+    for clip in (0.1, 8.0, 100.0):
+        assert find(OlmoForCausalLM(OlmoConfig(**SIZES, clip_qkv=clip))) == {}
+    assert find(NemotronForCausalLM(NemotronConfig(**SIZES, partial_rotary_factor=0.5))) == {}
 
     module = LlamaForCausalLM(LlamaConfig(**SIZES))
     layers = [layer.self_attn for layer in module.model.layers]

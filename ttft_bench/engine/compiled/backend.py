@@ -28,8 +28,8 @@ from ttft_bench.engine.compiled.options import Options
 from ttft_bench.engine.compiled.program import BUILDING, Program
 from ttft_bench.engine.compiled.road import Road, SplitRoad, WholeRoad, head_rows
 from ttft_bench.engine.compiled.rules import Update
-from ttft_bench.engine.compiled.skeleton import find_siblings, stack_parameters
-from ttft_bench.engine.compiled.trial import check_gradients, check_loss, filled, shorten
+from ttft_bench.engine.compiled.skeleton import find_siblings, stack_parameters, varying_rotation
+from ttft_bench.engine.compiled.trial import check_gradients, check_loss, filled, trial_tokens
 from ttft_bench.engine.eager import pad
 from ttft_bench.engine.model import LanguageModel
 from ttft_bench.engine.settings import Adam, Settings, parse_optimizer
@@ -69,6 +69,11 @@ class CompiledBackend(Backend):
             raise BackendError("the compiled backend has no dropout")
         if model.device.type not in ("cpu", "cuda"):
             raise BackendError(f"the compiled backend runs on cpu and cuda, not on {model.device.type}")
+        varying = varying_rotation(model.module)
+        if varying is not None:
+            raise BackendError(
+                f"compiled steps are padded, and the model's rotary embedding ({varying}) changes with the length"
+            )
         attention = self.options.attention if takes_attention(model.module) else "model"
         self.attention = choose_attention(attention, model.module.config, model.device, self.options.compile)
         on_cuda = model.device.type == "cuda"
@@ -236,7 +241,7 @@ class CompiledBackend(Backend):
         program = Program(gradient, self.model.device, self._pool, self._stream)
         program.run()
         check_loss(self.model, tokens, program.result)
-        static.copy_(shorten(tokens))
+        static.copy_(trial_tokens(self.model, tokens))
         self._fill("weight", self._weight, 1.0)
         with filled(self.groups):
             program.run()

@@ -18,14 +18,16 @@ import torch
 from torch import nn
 
 from ttft_bench.engine.compiled.direct import LIBRARY
+from ttft_bench.engine.compiled.watching import run_once
 
 #: What the three layers of a product are called, in this order, and what follows attention.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 OUTPUT = "o_proj"
-#: How far a layer may be from its rewritten form, in fp64 but for the rotation, relative to the largest number.
+#: How far a layer may be from its rewritten form in fp64, relative to the largest number.
 _TOLERANCE = 1e-5
-#: Root mean square of the scores on which that is tried: large enough for a limit on them, of 50 say, to show.
-_SCORES = 6.0
+#: Root mean square of the scores on which that is tried, large enough for a limit on them, of 50 say, to show; and how
+#: many times those inputs are tried as well, for limits on queries, keys and values.
+_SCORES, _MORE = 6.0, 300.0
 
 Attend = Callable[..., tuple[torch.Tensor, None]]
 
@@ -51,7 +53,7 @@ class Layout:
 
 
 def to_heads(product: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, queries: int, keys: int) -> torch.Tensor:
-    """Split, rotate and share, in fp32; values are not rotated.
+    """Split, rotate and share, in fp32 or finer; values are not rotated.
 
     Args:
         product: (rows, length, columns).
@@ -64,9 +66,10 @@ def to_heads(product: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, querie
         (3, rows, length, queries, width): queries, keys and values of every query head, in the type of ``product``.
     """
     width = cos.shape[-1]
-    columns = product.view(*product.shape[:2], queries + 2 * keys, width).float()
+    fine = torch.promote_types(product.dtype, torch.float32)
+    columns = product.view(*product.shape[:2], queries + 2 * keys, width).to(fine)
     first, second = columns[..., : width // 2], columns[..., width // 2 :]
-    cos, sin = cos.float()[:, :, None], sin.float()[:, :, None]
+    cos, sin = cos.to(fine)[:, :, None], sin.to(fine)[:, :, None]
     rotated = columns * cos + torch.cat((-second, first), -1) * sin
     query, key = rotated[:, :, :queries], rotated[:, :, queries : queries + keys]
     value = columns[:, :, queries + keys :]
@@ -186,23 +189,47 @@ def use_heads(skeleton: nn.Module, layouts: Mapping[str, Layout], attend: Attend
 def find_attention(module: Any, siblings: Sequence[Sequence[str]]) -> dict[str, Layout]:
     """Name -> layout of the attention layers that :class:`Attention` can stand for.
 
-    Their queries, keys and values must be one product, and the layer must do what :func:`to_heads`, causal attention
-    and a last product do, which is tried on numbers large enough for attention to choose.
+    Their queries, keys and values must be one product, they must be given cosines and sines of whole heads, and do
+    what :func:`to_heads`, causal attention and a last product do, which is tried on inputs of two sizes.
 
     Args:
-        module: the causal language model.
+        module: the causal language model; run once.
         siblings: layers that are one product.
     """
-    found: dict[str, Layout] = {}
-    for names in siblings:
-        parent = names[0].rpartition(".")[0]
-        if tuple(name.rpartition(".")[2] for name in names) != PROJECTIONS:
-            continue
-        layer = module.get_submodule(parent)
-        layout = _layout(layer)
-        if layout is not None and _is_plain(layer, layout):
-            found[parent] = layout
-    return found
+    named = [tuple(name.rpartition(".")[::2] for name in names) for names in siblings]
+    layers = {
+        parts[0][0]: module.get_submodule(parts[0][0])
+        for parts in named
+        if tuple(own for _, own in parts) == PROJECTIONS
+    }
+    layouts = {name: _layout(layer) for name, layer in layers.items()}
+    widths = _table_widths(module, layers)
+    return {
+        name: layout
+        for name, layout in layouts.items()
+        if layout is not None and widths.get(name) == layout.width and _is_plain(layers[name], layout)
+    }
+
+
+def _table_widths(module: Any, layers: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Name -> columns of the cosines that a layer is given, of those that are called once and given a table."""
+    seen: dict[str, list[int]] = {name: [] for name in layers}
+
+    def hook(name: str) -> Any:
+        def note(_: Any, __: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+            table = keywords.get("position_embeddings")
+            fits = isinstance(table, tuple) and len(table) == 2 and all(part.dim() == 3 for part in table)
+            seen[name].append(table[0].shape[-1] if fits and table is not None else 0)
+
+        return note
+
+    hooks = [layer.register_forward_pre_hook(hook(name), with_kwargs=True) for name, layer in layers.items()]
+    try:
+        run_once(module)
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return {name: widths[0] for name, widths in seen.items() if len(widths) == 1}
 
 
 def _layout(layer: Any) -> Layout | None:
@@ -226,9 +253,12 @@ def _is_plain(layer: Any, layout: Layout) -> bool:
             angles = 6.3 * torch.rand(1, length, layout.width // 2, generator=generator).to(weight).repeat(1, 1, 2)
             cos, sin = angles.cos(), angles.sin()
             x *= (_SCORES / _attend(layer, x, cos, sin, layout)[1].square().mean().sqrt()) ** 0.5
-            theirs = layer(hidden_states=x, position_embeddings=(cos, sin), attention_mask=None)[0]
-            ours = _attend(layer, x, cos, sin, layout)[0]
-            return bool((ours - theirs).abs().max() <= _TOLERANCE * theirs.abs().max())
+            for inputs in (x, _MORE * x):
+                theirs = layer(hidden_states=inputs, position_embeddings=(cos, sin), attention_mask=None)[0]
+                ours = _attend(layer, inputs, cos, sin, layout)[0]
+                if not (ours - theirs).abs().max() <= _TOLERANCE * theirs.abs().max():
+                    return False
+            return True
     except Exception:  # another kind of layer may raise anything
         return False
 

@@ -41,6 +41,12 @@ def _is_rotation(part: nn.Module) -> bool:
     return named and list(inspect.signature(part.forward).parameters) == ["x", "position_ids"]
 
 
+def varying_rotation(module: nn.Module) -> str | None:
+    """The kind of a rotary embedding in ``module`` whose angles depend on how long a sequence is; None without one."""
+    kinds = [getattr(part, "rope_type", None) for part in module.modules()]
+    return next((kind for kind in kinds if kind in ("dynamic", "longrope")), None)
+
+
 def find_siblings(module: Any, trained: Sequence[nn.Parameter]) -> list[Siblings]:
     """Run ``module`` once, and see which of its linear layers read the same tensor.
 
@@ -181,4 +187,5 @@ __all__ = [
     "prepare_rotations",
     "stack_parameters",
     "stack_siblings",
+    "varying_rotation",
 ]

@@ -26,23 +26,35 @@ from ttft_bench.engine.model import LanguageModel
 _LOSS = {"fp32": 1e-4, "tf32": 5e-3, "bf16": 2e-2}
 #: The least that the gradient of every weight may be off from the module's own in fp32, by norms.
 _GRADIENT = {"fp32": 1e-2, "tf32": 0.05, "bf16": 0.1}
-#: In half precision, how many times what the module's own pass is off at most, and never more than so much of its norm:
-#: a gradient that is lost is off by all of it. Trained models have a few activations that dwarf all others, and what
-#: reaches a norm's weights is their rounding: of SmolLM2 in bf16 0.07 to 0.30, and three times as much for one
-#: document as for the same one with weights moved by a ten-thousandth.
-_NOISE, _MOST = 4.0, 0.8
+#: In half precision, how many times what the module's own pass is off where it is off most, and never more than so
+#: much: a gradient that is lost is off by 1. Trained models have a few activations that dwarf all others, and their
+#: rounding is part of what reaches a norm's weights: of SmolLM2, on the tokens here, 0.06 to 0.12, and twice as much in
+#: one pass as in the next with weights moved by a ten-thousandth.
+_NOISE, _MOST = 3.0, 0.5
+#: A single weight's gradient may be so many times as far off as in the module's own pass: some are all rounding.
+_OWN = 4.0
 #: Elements of a gradient that its rounding is measured on, at most.
 _SAMPLE = 1 << 14
-#: A weight whose gradient is as small as that, relative to an average one's, may be off by as much: some are zero but
-#: for rounding, as those of keys' biases.
-_SMALL = 0.05
+#: What any weight's gradient may be off by relative to an average one's; and from where on it counts as noisy or not.
+_SMALL, _LARGE = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 1e-2}, 0.1
 #: Tokens of a row whose gradient is compared: memory and time of an uncompiled backward pass grow with them.
 TRIAL_TOKENS = 128
 
 
-def shorten(tokens: torch.Tensor) -> torch.Tensor:
-    """``tokens`` (inputs and labels, int64, shape (2, rows, length)) with the labels of the first ones only."""
-    short = tokens.clone()
+def trial_tokens(model: LanguageModel, tokens: torch.Tensor) -> torch.Tensor:
+    """Tokens in the shape of ``tokens`` (inputs and labels, int64, (2, rows, length)), the first of a row with labels.
+
+    They are drawn, the same every time: on a text, what is compared would depend on which came first, and one that
+    repeats itself has gradients that are rounding for the most part.
+    """
+    _, rows, length = tokens.shape
+    generator = torch.Generator().manual_seed(0)
+    table = model.module.get_input_embeddings()
+    drawn = torch.randint(table.weight.shape[0], (rows, length + 1), generator=generator)
+    if getattr(table, "padding_idx", None) is not None:  # the module's own pass has no gradient for its row
+        drawn[drawn == table.padding_idx] = (table.padding_idx + 1) % table.weight.shape[0]
+    drawn = drawn.to(tokens.device)
+    short = torch.stack((drawn[:, :-1], drawn[:, 1:]))
     short[1, :, TRIAL_TOKENS:] = IGNORED
     return short
 
@@ -60,7 +72,7 @@ def check_loss(model: LanguageModel, tokens: torch.Tensor, loss: torch.Tensor) -
 
 
 def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mapping[nn.Parameter, torch.Tensor]) -> None:
-    """Compare what a compiled step on ``tokens`` made of :func:`shorten` left in ``gradients`` with the module's own.
+    """Compare what a compiled step on :func:`trial_tokens` left in ``gradients`` with the module's own.
 
     The module's own are those in fp32; in half precision a second pass of its own tells how far rounding alone may
     lead away from them. One parameter at a time: they are never all in memory. Where there is no memory for a pass,
@@ -98,21 +110,48 @@ def check_gradients(model: LanguageModel, tokens: torch.Tensor, gradients: Mappi
         )
         warnings.warn(words, RuntimeWarning, stacklevel=2)
         return
-    counts = [parameter.numel() for parameter in off]
     pairs = torch.stack(list(off.values())).tolist()
-    average = math.sqrt(sum(norm**2 for _, norm in pairs) / sum(counts))
-    limit = _GRADIENT[model.precision]
+    own: list[tuple[list[float], int]] = []
     if rounded:
-        sizes = [samples[parameter].numel() for parameter in rounded]
-        noise = max(_shares(torch.stack(list(rounded.values())).tolist(), sizes, average))
-        limit = min(max(limit, _NOISE * noise), _MOST)
-    shares = _shares(pairs, counts, average)
-    worst = max(range(len(shares)), key=shares.__getitem__)
-    if not shares[worst] <= limit:
+        norms = torch.stack([rounded[parameter] for parameter in off]).tolist()
+        own = [(pair, samples[parameter].numel()) for pair, parameter in zip(norms, off, strict=True)]
+    limits = _limits(model.precision, pairs, [parameter.numel() for parameter in off], own)
+    excess = [
+        difference / limit if math.isfinite(difference) else math.inf
+        for (difference, _), limit in zip(pairs, limits, strict=True)
+    ]
+    worst = max(range(len(excess)), key=excess.__getitem__)
+    if not excess[worst] <= 1:
         names = {id(parameter): name for name, parameter in model.module.named_parameters()}
         name, (difference, norm) = names[id(list(off)[worst])], pairs[worst]
         share = difference / norm if norm else math.inf
         raise ArithmeticError(f"its gradient of {name} differs from the model's own by {share:.2g} of its norm")
+
+
+def _limits(
+    precision: str,
+    pairs: Sequence[Sequence[float]],
+    counts: Sequence[int],
+    own: Sequence[tuple[Sequence[float], int]],
+) -> list[float]:
+    """How far the gradient of each weight may be off.
+
+    Args:
+        precision: of the compiled step.
+        pairs: per weight, how far it is off, and the norm of the exact gradient.
+        counts: per weight, its elements.
+        own: per weight the same of the module's own half-precision pass, on a sample, and the sample's elements;
+            empty in fp32.
+    """
+    average = math.sqrt(sum(norm**2 for _, norm in pairs) / sum(counts))
+    least, small = _GRADIENT[precision], _SMALL[precision] * average
+    noise = [difference / norm for (difference, norm), size in own if norm > _LARGE * average * math.sqrt(size)]
+    share = min(max([least, *(_NOISE * one for one in noise if math.isfinite(one))]), _MOST)
+    limits = [share * norm + small * math.sqrt(count) for (_, norm), count in zip(pairs, counts, strict=True)]
+    for index, ((difference, _), size) in enumerate(own):
+        if math.isfinite(difference):
+            limits[index] = max(limits[index], _OWN * difference * math.sqrt(counts[index] / size))
+    return [max(limit, 1e-30) for limit in limits]
 
 
 def _backward(
@@ -155,15 +194,6 @@ def _sample(gradient: torch.Tensor) -> torch.Tensor:
     return gradient.flatten()[:: -(-gradient.numel() // _SAMPLE)].clone()
 
 
-def _shares(pairs: Sequence[Sequence[float]], counts: Sequence[int], average: float) -> list[float]:
-    """Norms of differences relative to norms, of which small ones count as more; infinite for what is no number."""
-    found = [
-        difference / max(norm + _SMALL * average * math.sqrt(count), 1e-30)
-        for (difference, norm), count in zip(pairs, counts, strict=True)
-    ]
-    return [share if math.isfinite(share) else math.inf for share in found]
-
-
 @contextmanager
 def filled(groups: Sequence[FlatGroup]) -> Iterator[None]:
     """Inside, trained matrices of zeros hold small numbers: zeros hide the gradients of what they multiply.
@@ -193,4 +223,4 @@ def _loss(model: LanguageModel, tokens: torch.Tensor, exact: bool = False) -> to
     return token_loss(logits, tokens[1])
 
 
-__all__ = ["TRIAL_TOKENS", "check_gradients", "check_loss", "filled", "shorten"]
+__all__ = ["TRIAL_TOKENS", "check_gradients", "check_loss", "filled", "trial_tokens"]

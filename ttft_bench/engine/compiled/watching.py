@@ -28,15 +28,20 @@ def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.
 
         return note
 
-    ids = torch.arange(1, 9, device=next(module.parameters()).device)[None]
     hooks = [part.register_forward_pre_hook(hook(name), with_kwargs=True) for name, part in parts.items()]
     try:
-        with torch.no_grad():
-            module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
+        run_once(module)
     finally:
         for handle in hooks:
             handle.remove()
     return calls
+
+
+def run_once(module: Any) -> None:
+    """Run ``module``, a causal language model, on a few tokens, for hooks to see."""
+    ids = torch.arange(1, 9, device=next(module.parameters()).device)[None]
+    with torch.no_grad():
+        module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
 
 
 def find_called_once(module: Any, parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
@@ -56,4 +61,4 @@ def find_single(module: nn.Module) -> dict[str, Any]:
     return {name: part for name, part in named if times[id(part)] == 1}
 
 
-__all__ = ["find_called_once", "find_single", "is_linear", "watch"]
+__all__ = ["find_called_once", "find_single", "is_linear", "run_once", "watch"]
