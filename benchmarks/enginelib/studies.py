@@ -16,7 +16,6 @@ from enginelib.timing import memory_gib, peak_mib, reset_peak, seconds, wait
 from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.lanes import open_lanes
 
-
 EAGER = "eager"
 #: What can be left out or decided otherwise: name -> options of the compiled backend.
 IDEAS: dict[str, dict[str, Any]] = {
