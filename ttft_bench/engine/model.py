@@ -171,7 +171,16 @@ def wrap_model(
     precision: str = "fp32",
     start_token: str = "auto",
 ) -> LanguageModel:
-    """Make a :class:`LanguageModel` of a module and tokenizer that are already in memory."""
+    """Make a :class:`LanguageModel` of a module and tokenizer that are already in memory.
+
+    Args:
+        module: a causal language model of transformers with fp32 weights, in evaluation mode, on the device to be used.
+        tokenizer: its fast tokenizer.
+        name: what reports call it.
+        fingerprint: tells its weights from others'; a hash of them if not given.
+        precision: fp32, tf32 or bf16, of training steps.
+        start_token: put before every sequence: ``auto``, ``none`` or a token.
+    """
     token, token_id = resolve_start_token(tokenizer, start_token)
     return LanguageModel(
         name=name,
