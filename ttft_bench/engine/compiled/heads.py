@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from ttft_bench.engine.compiled.direct import LIBRARY
-from ttft_bench.engine.compiled.watching import run_once
+from ttft_bench.engine.compiled.watching import run_watched
 
 #: What the three layers of a product are called, in this order, and what follows attention.
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
@@ -215,20 +215,12 @@ def _table_widths(module: Any, layers: Mapping[str, nn.Module]) -> dict[str, int
     """Name -> columns of the cosines that a layer is given, of those that are called once and given a table."""
     seen: dict[str, list[int]] = {name: [] for name in layers}
 
-    def hook(name: str) -> Any:
-        def note(_: Any, __: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            table = keywords.get("position_embeddings")
-            fits = isinstance(table, tuple) and len(table) == 2 and all(part.dim() == 3 for part in table)
-            seen[name].append(table[0].shape[-1] if fits and table is not None else 0)
+    def note(name: str, _: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        table = keywords.get("position_embeddings")
+        fits = isinstance(table, tuple) and len(table) == 2 and all(part.dim() == 3 for part in table)
+        seen[name].append(table[0].shape[-1] if fits else 0)  # type: ignore[index]
 
-        return note
-
-    hooks = [layer.register_forward_pre_hook(hook(name), with_kwargs=True) for name, layer in layers.items()]
-    try:
-        run_once(module)
-    finally:
-        for handle in hooks:
-            handle.remove()
+    run_watched(module, layers, note)
     return {name: widths[0] for name, widths in seen.items() if len(widths) == 1}
 
 

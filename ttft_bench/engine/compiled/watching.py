@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,26 +22,35 @@ def watch(module: Any, parts: Mapping[str, nn.Module]) -> list[tuple[str, torch.
     """
     calls: list[tuple[str, torch.Tensor | None]] = []
 
-    def hook(name: str) -> Any:
-        def note(_: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            calls.append((name, inputs[0] if len(inputs) == 1 and not keywords else None))
+    def note(name: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        calls.append((name, inputs[0] if len(inputs) == 1 and not keywords else None))
 
-        return note
-
-    hooks = [part.register_forward_pre_hook(hook(name), with_kwargs=True) for name, part in parts.items()]
-    try:
-        run_once(module)
-    finally:
-        for handle in hooks:
-            handle.remove()
+    run_watched(module, parts, note)
     return calls
 
 
-def run_once(module: Any) -> None:
-    """Run ``module``, a causal language model, on a few tokens, for hooks to see."""
+def run_watched(
+    module: Any, parts: Mapping[str, nn.Module], note: Callable[[str, tuple[Any, ...], dict[str, Any]], None]
+) -> None:
+    """Run ``module``, a causal language model, on a few tokens; ``note`` is given every call of ``parts``.
+
+    Args:
+        module: the model.
+        parts: of it, by name.
+        note: given a part's name, and what it is called with by place and by keyword.
+    """
+
+    def hook(name: str) -> Any:
+        return lambda _, inputs, keywords: note(name, inputs, keywords)
+
     ids = torch.arange(1, 9, device=next(module.parameters()).device)[None]
-    with torch.no_grad():
-        module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
+    hooks = [part.register_forward_pre_hook(hook(name), with_kwargs=True) for name, part in parts.items()]
+    try:
+        with torch.no_grad():
+            module(input_ids=ids % module.get_input_embeddings().weight.shape[0], use_cache=False)
+    finally:
+        for handle in hooks:
+            handle.remove()
 
 
 def find_called_once(module: Any, parts: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
@@ -61,4 +70,4 @@ def find_single(module: nn.Module) -> dict[str, Any]:
     return {name: part for name, part in named if times[id(part)] == 1}
 
 
-__all__ = ["find_called_once", "find_single", "is_linear", "run_once", "watch"]
+__all__ = ["find_called_once", "find_single", "is_linear", "run_watched", "watch"]
