@@ -193,7 +193,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--readme", action="store_true", help="put them into benchmarks/README.md, measure nothing")
     options = parser.parse_args(argv)
     options.name = options.name or ("smoke" if options.quick else "engine")
-    options.only = options.only or ",".join(PARTS)
+    options.only = ",".join(PARTS) if options.only is None else options.only
     options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
     if options.ideas and not any(name.startswith(tuple(options.ideas.split(","))) for name in IDEAS):
         parser.error(f"no idea begins with {options.ideas!r}: there are {', '.join(IDEAS)}")

@@ -258,6 +258,7 @@ def test_a_check_that_finds_something_wrong_fails_its_part(tmp_path, monkeypatch
         (("--device", "cuda", "--only", "ours"), "cuda"),
         (("--only", "ideas", "--ideas", "nothing"), "no idea begins with 'nothing'"),
         (("--inductor", "combo_kernels"), "NAME=VALUE"),
+        (("--only", ""), "unknown part ''"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(arguments, said, tmp_path):

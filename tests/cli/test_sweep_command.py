@@ -66,6 +66,13 @@ def test_dry_run_prints_the_plan_and_writes_nothing(invoke, tiny, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_says_what_its_estimate_leaves_out_and_where_texts_are_cut(invoke, tiny):
+    tiny.write_text(tiny.read_text().replace("max_tokens = 48", "max_tokens = 4096"))
+    result = invoke("sweep", "--config", tiny, "--dry-run", "--device", "cpu", "--backend", "compiled")
+    assert re.search(r"time: about \d+\.\d min of finetuning and what compiling takes, on this machine", result.out)
+    assert re.search(r"takes \d+ tokens: texts are cut there, not at 4096", result.err), result.err
+
+
 def test_dry_run_of_a_finished_run_has_nothing_to_go(invoke, tiny):
     command = ("sweep", "--config", tiny, "-o", "run", "--device", "cpu")
     assert_documented("sweep --dry-run", json.loads(invoke(*command, "--dry-run", "--json").out))

@@ -14,6 +14,7 @@ from ttft_bench.engine.compiled import CompiledBackend, Options, trial
 from ttft_bench.engine.compiled import backend as compiled_backend
 from ttft_bench.engine.compiled.direct import Sink
 from ttft_bench.engine.compiled.norms import _Scaled
+from ttft_bench.engine.compiled.skeleton import varying_rotation
 from ttft_bench.engine.eager import IGNORED
 from ttft_bench.engine.finetune import Engine, Settings
 from ttft_bench.engine.lanes import open_lanes
@@ -271,6 +272,13 @@ def test_rotations_that_depend_on_the_length_are_not_padded(kind):
     with pytest.warns(RuntimeWarning, match=rf"rotary embedding \({kind}\) changes with the length; .*eager"):
         engine = Engine(model, Settings(), backend="compiled", options=PLAIN)
     assert engine.backend.name == "eager"
+
+
+def test_kinds_of_layers_may_rotate_differently():
+    module = build("llama", tied=True)
+    assert varying_rotation(module) is None
+    module.model.rotary_emb.rope_type = {"full_attention": "default", "sliding_attention": "dynamic"}
+    assert varying_rotation(module) == "dynamic"
 
 
 def test_the_weight_of_a_loss_does_not_enter_the_trial(monkeypatch):

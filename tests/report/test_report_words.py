@@ -47,6 +47,16 @@ def test_from_thirty_prompts_on_strategies_are_ranked_at_one_budget(sweep_rows: 
     assert "No ranking" not in found
 
 
+def test_seconds_of_prompts_that_shared_a_device_are_no_latencies(make_cell: Make) -> None:
+    alone = [make_cell("knn", p, lanes=1) for p in range(3)]
+    assert "no latencies" not in told(alone)[1]
+    failed = make_cell("sift", 0, lanes=4, status="failed")
+    assert "no latencies" not in told([*alone, failed])[1], "nothing of it is shown"
+    shared = [make_cell("knn", p, lanes=4) for p in range(3)]
+    assert "Seconds of finetuning and scoring are of 4 prompts at once on one device (--lanes)" in told(shared)[1]
+    assert "of 2 or 4 prompts at once" in told([*shared, make_cell("sift", lanes=2), *alone])[1]
+
+
 def test_without_a_control_the_summary_says_what_is_unknown(make_cell: Make) -> None:
     assert "without a control" in told([make_cell("knn", p) for p in range(3)])[0]
 

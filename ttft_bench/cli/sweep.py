@@ -196,6 +196,8 @@ def _report(folder: Path, as_json: bool) -> None:
 
 
 def _show_plan(request: Request, as_json: bool) -> None:
+    from ttft_bench.engine.model import resolve_device
+    from ttft_bench.engine.opening import resolve_backend
     from ttft_bench.sweep.preview import preview
 
     with ConsoleReporter() as reporter:
@@ -215,8 +217,10 @@ def _show_plan(request: Request, as_json: bool) -> None:
     if found.finetune_s is None:
         console.print("time: unknown until the model is here")
     else:
+        apart = resolve_backend(request.backend, resolve_device(request.device)) == "compiled"
         console.print(
-            f"time: about {found.finetune_s / 60:.1f} min of finetuning, on this machine if it is otherwise idle"
+            f"time: about {found.finetune_s / 60:.1f} min of finetuning{' and what compiling takes' if apart else ''}, "
+            "on this machine if it is otherwise idle"
         )
     console.print(f"into {found.folder}")
     return None

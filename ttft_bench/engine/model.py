@@ -189,7 +189,7 @@ def wrap_model(
         tokenizer=tokenizer,
         start_token=token,
         start_id=token_id,
-        max_positions=int(getattr(module.config, "max_position_embeddings", 0) or 2**31),
+        max_positions=_positions(module.config),
         device=next(module.parameters()).device,
         precision=precision,
     )
@@ -236,6 +236,25 @@ def model_fingerprint(source: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def max_positions(source: str | Path) -> int:
+    """The longest input that a model takes, in tokens, from its configuration alone.
+
+    Raises:
+        ModelError: that cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    try:
+        _ask(source)
+        return _positions(AutoConfig.from_pretrained(str(source)))
+    except Exception as error:
+        raise _cannot_load(source, "configuration", error) from error
+
+
+def _positions(config: Any) -> int:
+    return int(getattr(config, "max_position_embeddings", 0) or 2**31)
+
+
 def _ask(source: str | Path) -> None:
     """Ask the hub for what is no path of this machine."""
     if not Path(source).exists():
@@ -263,6 +282,7 @@ __all__ = [
     "Snapshot",
     "load_model",
     "load_tokenizer",
+    "max_positions",
     "model_fingerprint",
     "resolve_device",
     "resolve_start_token",

@@ -54,7 +54,8 @@ class Analysis:
     """A run in figures.
 
     ``frontier`` and ``best`` look only at groups that cover the same prompts. ``mixed`` are the columns that one table
-    must not mix, with the values they have: the report says so at its top.
+    must not mix, with the values they have: the report says so at its top. ``lanes`` are the numbers above one of
+    prompts that were at work at once where a time was measured.
     """
 
     groups: tuple[Group, ...]
@@ -66,6 +67,7 @@ class Analysis:
     failures: tuple[Incident, ...]
     remarks: tuple[Incident, ...]
     mixed: Mapping[str, tuple[str, ...]]
+    lanes: tuple[int, ...]
     n_rows: int
 
     @property
@@ -133,8 +135,14 @@ def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
         remarks=_incidents([row for row in rows if is_measured(row) and row.get("reason")]),
         # Variants are told apart by name, but not what only times depend on.
         mixed=varying_columns(rows, TIME_SCOPE if manifest.get("variants") else SCOPE_COLUMNS),
+        lanes=_shared(rows),
         n_rows=len(rows),
     )
+
+
+def _shared(rows: Sequence[Row]) -> tuple[int, ...]:
+    timed = [row.get("lanes") for row in rows if is_measured(row)]
+    return tuple(sorted({lanes for lanes in timed if isinstance(lanes, int) and lanes > 1}))
 
 
 def control_labels(manifest: Mapping[str, Any]) -> frozenset[str]:

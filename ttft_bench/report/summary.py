@@ -163,6 +163,12 @@ def notes(analysis: Analysis) -> list[str]:
     for column, values in analysis.mixed.items():
         shown = ", ".join(printable(value, limit=60) for value in values)
         found.append(f"Rows differ in {column} ({shown}): averages below mix them and should not be quoted.")
+    if analysis.lanes:
+        shown = " or ".join(map(str, analysis.lanes))
+        found.append(
+            f"Seconds of finetuning and scoring are of {shown} prompts at once on one device (--lanes): each takes "
+            "longer than alone, so they are no latencies. Those are measured with one lane."
+        )
     found += _coverage_notes(analysis)
     reason = no_ranking_reason(analysis)
     if reason:

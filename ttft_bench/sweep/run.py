@@ -91,7 +91,7 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
     """
     from ttft_bench.assets import resolve_source
     from ttft_bench.engine.headers import check_trainable
-    from ttft_bench.engine.model import load_tokenizer, model_fingerprint
+    from ttft_bench.engine.model import load_tokenizer, max_positions, model_fingerprint
     from ttft_bench.engine.opening import resolve_backend
     from ttft_bench.sweep.provenance import device_label
 
@@ -107,6 +107,9 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
     if told := added_beside(request.folder, suite):
         reporter.note(f"warning: {told}")
     load_tokenizer(source)
+    most = max_positions(source)
+    if suite.model.max_tokens > most:
+        reporter.note(f"{suite.model.name} takes {most} tokens: texts are cut there, not at {suite.model.max_tokens}")
     return source, part
 
 

@@ -63,10 +63,6 @@ def finetune_cells(
         precision=suite.model.precision,
         start_token=suite.model.start_token,
     )
-    if suite.model.max_tokens > model.max_positions:
-        reporter.note(
-            f"{model.name} takes {model.max_positions} tokens: texts are cut there, not at {suite.model.max_tokens}"
-        )
     settings = suite.finetune.settings()
     chunk = suite.finetune.long == "chunk"
     items = Items(model, picks.texts, suite.model.max_tokens, chunk, settings.batch)

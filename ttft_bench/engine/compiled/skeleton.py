@@ -43,7 +43,9 @@ def _is_rotation(part: nn.Module) -> bool:
 
 def varying_rotation(module: nn.Module) -> str | None:
     """The kind of a rotary embedding in ``module`` whose angles depend on how long a sequence is; None without one."""
-    kinds = [getattr(part, "rope_type", None) for part in module.modules()]
+    found = [getattr(part, "rope_type", None) for part in module.modules()]
+    # Where kinds of layers differ in it, a dictionary has it for each.
+    kinds = [kind for one in found for kind in (one.values() if isinstance(one, dict) else (one,))]
     return next((kind for kind in kinds if kind in ("dynamic", "longrope")), None)
 
 
