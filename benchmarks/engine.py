@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py                                   # on a GPU: everything, each part kept as it ends
     python benchmarks/engine.py --only published,ours,lanes       # some parts
-    python benchmarks/engine.py --quick                           # a smoke run, any machine: 3 to 4 minutes
+    python benchmarks/engine.py --quick                           # a smoke run, any machine: 1 to 4 minutes
     python benchmarks/engine.py --show                            # the tables of what was measured
     python benchmarks/engine.py --device cpu --only natural --models smollm2-135m --name engine_cpu
     python benchmarks/engine.py --name engine_cpu --readme        # its tables into benchmarks/README.md
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.show or options.readme:
         if not file.is_file():
             _refuse(f"there are no figures in {file}: measure them first, without --show and --readme")
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = _read(file)
         if options.readme:
             try:
                 rewrite(options.name, kept)
@@ -68,7 +68,11 @@ def main(argv: list[str] | None = None) -> int:
                 _refuse(str(error))
         print(f"{markdown(kept)}\n\n{where(kept)}")
         return 0
-    shapes = [SHAPES[name] for name in options.models.split(",")]
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse(f"{options.output} cannot be made: {error.strerror}; give another --output")
+    shapes = [SHAPES[name] for name in dict.fromkeys(options.models.split(","))]
     parts = options.only.split(",")
     rounds = [(shape, [part for part in parts if part in kind]) for shape in shapes for kind in (TOGETHER, ALONE)]
     rounds.append((shapes[0], [part for part in parts if part not in PER_MODEL]))
@@ -185,18 +189,22 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a smoke run, 3 to 4 minutes on two cores: tiny models, few repetitions, no compiler on a CPU",
+        help="a smoke run, 1 to 4 minutes on two cores: tiny models, few repetitions, no compiler on a CPU",
     )
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "engine", help="folder of the figures")
     parser.add_argument("--name", help="name of their file there, without .json (default engine, or smoke)")
     parser.add_argument("--show", action="store_true", help="print the tables of that file and measure nothing")
     parser.add_argument("--readme", action="store_true", help="put them into benchmarks/README.md, measure nothing")
     options = parser.parse_args(argv)
-    options.name = options.name or ("smoke" if options.quick else "engine")
+    options.name = ("smoke" if options.quick else "engine") if options.name is None else options.name
     options.only = ",".join(PARTS) if options.only is None else options.only
-    options.models = options.models or ("tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m")
-    if options.ideas and not any(name.startswith(tuple(options.ideas.split(","))) for name in IDEAS):
-        parser.error(f"no idea begins with {options.ideas!r}: there are {', '.join(IDEAS)}")
+    usual = "tiny-gpt2,tiny-llama" if options.quick else "gpt2,smollm2-135m"
+    options.models = usual if options.models is None else options.models
+    for wanted in () if options.ideas is None else options.ideas.split(","):
+        if not wanted or not any(name.startswith(wanted) for name in IDEAS):
+            parser.error(f"no idea begins with {wanted!r}: there are {', '.join(IDEAS)}")
+    if not options.name or Path(options.name).name != options.name:
+        parser.error(f"--name is that of a file in --output, got {options.name!r}")
     if "=" not in options.inductor and options.inductor:
         parser.error(f"a setting of the compiler is NAME=VALUE, got {options.inductor!r}")
     for what, given, known in (("part", options.only, PARTS), ("model", options.models, SHAPES)):
@@ -226,8 +234,13 @@ def _plan(options: argparse.Namespace, device: torch.device) -> Plan:
 
 def _read(file: Path) -> dict[str, Any]:
     if file.exists():
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        try:
+            found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            if isinstance(found["rows"], list):
+                return found
+        except (ValueError, TypeError, KeyError):
+            pass
+        _refuse(f"{file} holds no figures of this benchmark: move it away, or give --name or --output")
     return {"schema_version": 1, "rows": []}
 
 

@@ -74,7 +74,10 @@ def main(argv: list[str] | None = None) -> int:
     if options.show or options.readme:
         if not options.output.is_file():
             parser.error(f"there are no figures in {options.output}: measure them first, without --show and --readme")
-        table = markdown(json.loads(options.output.read_text(encoding="utf-8")))
+        try:
+            table = markdown(json.loads(options.output.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            parser.error(f"{options.output} holds no figures of kernels: give another --output")
         print(table)
         if options.readme:
             README.write_text(replaced(README.read_text(encoding="utf-8"), "kernels", table), encoding="utf-8")

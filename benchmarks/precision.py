@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 
 from ttft_bench.errors import TtftBenchError
-from ttft_bench.sweep.store import load_run
+from ttft_bench.sweep.store import Run, load_run
 
 #: Mean absolute difference in BPB% that a cheaper precision may cost.
 TARGET = 0.2
 _KEY = ("prompt_id", "strategy", "arm", "lr", "budget", "reuse_interval", "reuse_mode", "seed")
+#: What a run's identity says of how it was computed.
+_COMPUTED = {"precision", "device", "backend", "scored_in", "shadow_rounding"}
 _EDGES = (0, 0.05, 0.1, 0.2, 0.5, 1, 2, float("inf"))
 
 
@@ -57,8 +59,22 @@ def compare(exact: list[dict[str, Any]], cheap: list[dict[str, Any]]) -> dict[st
     }
 
 
-def _finished(path: Path) -> list[dict[str, Any]]:
-    return [row for row in load_run(path).rows if row["status"] == "ok"]
+def _finished(run: Run) -> list[dict[str, Any]]:
+    return [row for row in run.rows if row["status"] == "ok"]
+
+
+def check_alike(exact: Run, cheap: Run) -> None:
+    """Refuse runs that differ in anything but how they were computed.
+
+    Raises:
+        ValueError: they do; names the first setting.
+    """
+    left, right = (run.manifest.get("identity") or {} for run in (exact, cheap))
+    for key in sorted({*left, *right} - _COMPUTED):
+        if left.get(key) != right.get(key):
+            raise ValueError(
+                f"the two runs differ in {key} ({left.get(key)!r} and {right.get(key)!r}), not in precision alone"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,7 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args(argv)
     try:
-        found = compare(*(_finished(path) for path in (options.exact, options.cheap)))
+        runs = [load_run(path) for path in (options.exact, options.cheap)]
+        check_alike(*runs)
+        found = compare(*map(_finished, runs))
     except (TtftBenchError, ValueError) as error:
         parser.error(str(error))
     met = "met" if found["mean_absolute"] <= TARGET else "missed"

@@ -125,6 +125,11 @@ def main(argv: list[str] | None = None) -> int:
     unknown = [name for name in ways if name not in WAYS]
     if unknown:
         parser.error(f"there is no way {unknown[0]!r}: there are {', '.join(WAYS)}")
+    for name in ("picks.jsonl", "documents.jsonl"):
+        if not (options.picks / name).is_file():
+            parser.error(
+                f"{options.picks} has no {name}: make it with `ttft-bench select --suite precision --output PICKS`"
+            )
     keep_freed_memory()
     fit_threads()
     model = load_model(resolve_source(MODEL, print), name=MODEL, device="cpu", precision="fp32")

@@ -31,8 +31,8 @@ def test_whoever_offers_the_smoke_run_says_how_long_it_takes():
     for name in ("CONTRIBUTING.md", "benchmarks/README.md"):
         text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
         told = text.partition("`python benchmarks/engine.py")[2].partition("--quick`")[2].partition(". ")[0]
-        assert "three to four minutes on two cores" in told, name
-    assert "a smoke run, 3 to 4 minutes on two cores" in " ".join(run("--help").stdout.split())
+        assert "one to four minutes on two cores" in told, name
+    assert "a smoke run, 1 to 4 minutes on two cores" in " ".join(run("--help").stdout.split())
 
 
 def test_a_smoke_run_keeps_every_part_and_a_second_one_adds(tmp_path):
@@ -212,6 +212,16 @@ def test_the_table_of_kernels_in_the_readme_is_that_of_the_kept_figures(capsys, 
     with pytest.raises(SystemExit):
         kernels.main(["--show", "--output", str(tmp_path / "none.json")])
     assert "measure them first" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        kernels.main(["--show", "--output", str(ROOT / "reports" / "engine" / "engine.json")])
+    assert "holds no figures of kernels" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    done = run("--only", "ours", "--quick", "--output", file)
+    assert done.returncode == 2 and f"{file} cannot be made" in done.stderr and "Traceback" not in done.stderr
 
 
 RIGHT = {"what": "check", "model": "tiny-gpt2", "precision": "fp32", "loss_difference": 1e-7, "update_difference": 1e-5}
@@ -259,10 +269,17 @@ def test_a_check_that_finds_something_wrong_fails_its_part(tmp_path, monkeypatch
         (("--only", "ideas", "--ideas", "nothing"), "no idea begins with 'nothing'"),
         (("--inductor", "combo_kernels"), "NAME=VALUE"),
         (("--only", ""), "unknown part ''"),
+        (("--models", ""), "unknown model ''"),
+        (("--ideas", "flash,nope"), "no idea begins with 'nope'"),
+        (("--name", "a/b"), "--name is that of a file in --output, got 'a/b'"),
+        (("--name", "damaged", "--show"), "damaged.json holds no figures of this benchmark"),
+        (("--name", "empty", "--only", "ours", "--quick"), "empty.json holds no figures of this benchmark"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_line(arguments, said, tmp_path):
     if "cuda" in arguments and torch.cuda.is_available():
         arguments, said = ("--device", "nowhere", "--only", "ours"), "nowhere"
+    (tmp_path / "damaged.json").write_text('{"rows": [')
+    (tmp_path / "empty.json").write_text("{}")
     done = run(*arguments, "--output", tmp_path)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

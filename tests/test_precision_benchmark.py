@@ -14,6 +14,7 @@ from ttft_bench.engine.finetune import Engine
 from ttft_bench.engine.model import load_model, state_hash
 from ttft_bench.engine.schedule import Step
 from ttft_bench.engine.score import make_target, score, training_sequence
+from ttft_bench.sweep.store import Run
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -50,6 +51,26 @@ def rows(precision, changes):
         | {"bpb_pct": 80.0 + change}
         for i, change in enumerate(changes)
     ]
+
+
+def test_runs_that_differ_in_more_than_how_they_were_computed_are_refused(precision):
+    def run(**identity):
+        return Run(Path("run"), {"identity": {"model": "tiny", "max_tokens": 256, **identity}}, [])
+
+    exact = run(precision="fp32", backend="eager", device="cpu")
+    precision.check_alike(
+        exact, run(precision="bf16", backend="compiled", scored_in="fp32", shadow_rounding="at random")
+    )
+    with pytest.raises(ValueError, match=r"differ in max_tokens \(256 and 96\), not in precision alone"):
+        precision.check_alike(exact, run(precision="bf16", max_tokens=96))
+    with pytest.raises(ValueError, match=r"differ in trainable \(None and 'lora'\)"):
+        precision.check_alike(exact, run(precision="bf16", trainable="lora"))
+
+
+def test_rounding_without_picks_is_one_line(rounding, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        rounding.main([str(tmp_path), "--prompts", "7d46"])
+    assert "has no picks.jsonl: make it with `ttft-bench select" in capsys.readouterr().err
 
 
 def test_differences_are_paired_and_their_distribution_is_told(precision):

@@ -50,6 +50,11 @@ def _targets(rows: list[Row]) -> Iterator[tuple[str, str, str, str]]:
                 ratio = theirs["prompt_s"] / taken
                 what = f"the published loop {name} ({theirs['prompt_s']:.2f} s)"
                 yield what, f"{ratio:.1f}x", f"{factor}x", _met(ratio >= factor)
+    alone = [find(rows, who=who, what="prompt", model="gpt2", r=1) for who in ("published", "ours")]
+    if alone[0] and alone[1]:
+        theirs, ours = (row["prompt_s"] for row in alone if row)
+        what = f"the published loop ({theirs:.2f} s) and ours ({ours:.3f} s), both at r = 1"
+        yield what, f"{theirs / ours:.1f}x", "", "reported"
     for row in rows:
         if row.get("what") == "natural" and not row["model"].startswith("tiny"):
             aim, ok = ("3x", row["ratio"] >= 3) if row.get("gpu") is None else ("", None)

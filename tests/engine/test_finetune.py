@@ -203,6 +203,25 @@ def test_an_engine_is_not_reentrant(model, sequences):
         pass
 
 
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+def test_an_adaptation_that_was_left_takes_no_more_steps(tiny_model_dir, sequences, backend):
+    from ttft_bench.engine.compiled import Options
+
+    model = load_model(tiny_model_dir, device="cpu")
+    engine = Engine(model, backend=backend, options=Options(compile=False) if backend == "compiled" else None)
+    before, steps = state_hash(model.module), build_schedule([0, 1])
+    with engine.adaptation() as left:
+        left.advance(steps, sequences)
+    with pytest.raises(RuntimeError, match="was left"):
+        left.advance(steps, sequences)
+    with engine.adaptation() as following:
+        with pytest.raises(RuntimeError, match="was left"):
+            left.advance(steps, sequences)
+        following.advance(steps, sequences)
+        assert following.losses == left.losses
+    assert engine.backend.name == backend and state_hash(model.module) == before
+
+
 def test_the_first_step_must_be_fresh(model, sequences):
     engine = Engine(model)
     with engine.adaptation() as adaptation, pytest.raises(ValueError, match="no gradient"):

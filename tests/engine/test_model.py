@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from families import Numbers, build
 from tiny import write_model
-from ttft_bench.engine.model import Snapshot, load_model, model_fingerprint, resolve_device, state_hash
+from ttft_bench.engine.model import Snapshot, load_model, model_fingerprint, resolve_device, state_hash, wrap_model
 from ttft_bench.errors import ModelError, UsageError
 
 
@@ -55,6 +56,15 @@ def test_devices_that_are_not_there(name):
 def test_unknown_precision(tiny_model_dir):
     with pytest.raises(UsageError, match="precision"):
         load_model(tiny_model_dir, precision="fp8")
+
+
+def test_modules_that_would_not_repeat_or_lose_small_steps_are_refused():
+    module, tokenizer = build("gpt2", tied=True), Numbers(257)
+    with pytest.raises(ModelError, match=r"mine is in training mode, .*module\.eval\(\)"):
+        wrap_model(module.train(), tokenizer, name="mine")
+    with pytest.raises(ModelError, match=r"mine has weights in bfloat16, .*module\.float\(\)"):
+        wrap_model(module.eval().bfloat16(), tokenizer, name="mine")
+    assert wrap_model(module.float(), tokenizer, name="mine").name == "mine"
 
 
 def test_scores_are_fp32_whatever_steps_are_taken_in(tiny_model_dir):

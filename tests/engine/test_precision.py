@@ -20,7 +20,9 @@ def _forget():
     bf16_lead.cache_clear()
 
 
-@pytest.mark.parametrize(("lead", "expected"), [(4.0, "bf16"), (2.0, "bf16"), (1.7, "fp32"), (0.05, "fp32")])
+@pytest.mark.parametrize(
+    ("lead", "expected"), [(6.0, "bf16"), (4.0, "bf16"), (3.5, "fp32"), (1.2, "fp32"), (0.05, "fp32")]
+)
 def test_bf16_only_where_it_is_clearly_faster(lead, expected, monkeypatch):
     asked = []
     monkeypatch.setattr(precision, "race", lambda *_, **__: asked.append(1) or lead)

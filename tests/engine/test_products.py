@@ -203,7 +203,7 @@ def test_a_build_without_onednn_is_recorded(monkeypatch):
 
 def test_nothing_is_exchanged_in_small_models_in_half_precision_or_off_the_cpu(timed):
     timed()  # no probe may run
-    small = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **SIZES))
+    small = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **SIZES)).eval()
     assert str(Swap(wrap(small)).products) == "default (no layer is large enough)"
     for model in (
         wrap(build("llama"), "bf16"),

@@ -293,6 +293,7 @@ def test_no_more_lanes_are_opened_than_have_work(suite, picks, tmp_path):
     (opened,) = {row["lanes"] for row in rows if row["steps"]}
     assert outcome.failed == 0 and 1 < opened < 50
     assert any(f"1000 lanes were asked for, {opened} have work" in note for note in log.notes)
+    assert any(f"{opened} lanes share the cores of one CPU" in note for note in log.notes)
 
 
 def test_no_more_lanes_are_opened_than_a_device_can_have(suite, picks, tmp_path, monkeypatch):

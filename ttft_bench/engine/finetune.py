@@ -42,7 +42,7 @@ Sequences = Mapping[Any, torch.Tensor]
 
 @dataclass
 class Adaptation:
-    """A finetuning run under way.
+    """A finetuning run under way; once it was left it takes no more steps.
 
     Attributes:
         lr: learning rate of the run.
@@ -57,6 +57,7 @@ class Adaptation:
     steps: int = 0
     fresh_steps: int = 0
     losses: list[float] = field(default_factory=list)
+    _over: bool = False
     _batches: dict[Any, Any] = field(default_factory=dict)
     _sequences: dict[Any, torch.Tensor] = field(default_factory=dict)
 
@@ -83,7 +84,10 @@ class Adaptation:
 
         Raises:
             NonFiniteError: a loss is NaN or infinite.
+            RuntimeError: the run is over.
         """
+        if self._over:
+            raise RuntimeError("this adaptation was left, and its weights restored: open another one")
         if steps and not steps[0].fresh and self.steps == 0:
             raise ValueError("the first step has no gradient to reuse")
         self.prepare(steps, sequences)
@@ -155,9 +159,11 @@ class Engine:
             stack.enter_context(self._claim.adapting())
             if self.settings.dropout:
                 stack.enter_context(drawing(seed, self.model.device))
+            adaptation = Adaptation(self, Stopwatch(self.model.device), lr)
             try:
-                yield Adaptation(self, Stopwatch(self.model.device), lr)
+                yield adaptation
             finally:
+                adaptation._over = True
                 self._restore()
 
     @contextmanager

@@ -14,11 +14,12 @@ from torch.nn.functional import linear
 from ttft_bench.engine.choices import PRECISION_CHOICES, check_choice
 from ttft_bench.engine.clock import race
 
-#: bf16 must be so many times as fast on a CPU: eager bf16 is off from fp32 by more than most strategies are from each
-#: other, which a little time is not worth, and a processor's units for matrices are four times as fast and more.
-LEAD = 2.0
+#: A layer must be so many times as fast in bf16 on a CPU. Twice is little for a whole step, of which casts, attention
+#: and the optimizer remain (1.0 to 1.4 times were seen), and eager bf16 is off from fp32 by more than most strategies
+#: are from each other. Probes of one machine differ by a factor of two between processes: none may lie near this.
+LEAD = 4.0
 _TOKENS, _INPUTS, _OUTPUTS = 128, 576, 1536
-#: Of a few, the fastest differed by half from one process to the next; of these by a tenth.
+#: Within a process the fastest of so many differ by a tenth, of three by half.
 _ROUNDS = 24
 
 

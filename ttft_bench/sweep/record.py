@@ -51,9 +51,16 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
     }
 
 
-def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
-    """What a finetuned score depends on, apart from the picks and the schedule."""
+def engine_identity(suite: Suite, model_fingerprint: str, backend: str) -> dict[str, Any]:
+    """What a finetuned score depends on, apart from the picks and the schedule.
+
+    Args:
+        suite: precision settled.
+        model_fingerprint: of its weights.
+        backend: eager | compiled.
+    """
     settings = suite.finetune.settings()
+    half = suite.model.precision == "bf16"
     # What is as it always was goes without saying, so that runs and cell ids stay those of earlier versions.
     unusual = {
         key: value
@@ -61,9 +68,9 @@ def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
             ("trainable", settings.trainable, "full"),
             ("long", suite.finetune.long, "truncate"),
             # Early runs in bf16 were scored in bf16 too.
-            ("scored_in", "fp32" if suite.model.precision == "bf16" else "", ""),
-            # Earlier ones rounded the copies of weights that compiled steps use to the nearest.
-            ("shadow_rounding", "at random" if suite.model.precision == "bf16" else "", ""),
+            ("scored_in", "fp32" if half else "", ""),
+            # Earlier ones rounded the copies of weights that compiled steps use to the nearest, as autocast does.
+            ("shadow_rounding", "at random" if half and backend == "compiled" else "", ""),
         )
         if value != usual
     }

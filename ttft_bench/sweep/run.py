@@ -74,7 +74,7 @@ def _open(request: Request, reporter: Reporter) -> tuple[Request, torch.device, 
     from ttft_bench.engine.model import resolve_device
 
     target = resolve_device(request.device)
-    request = _settle_precision(request, target)
+    request = _settle_precision(request, target, reporter)
     if request.picks is None:
         cache_dir()  # refused before anything is read and embedded for it
         return request, target, None, make_jobs(request.suite)
@@ -97,11 +97,9 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
 
     suite = request.suite
     source = resolve_source(suite.model.name, reporter.note)
-    part = {
-        **engine_identity(suite, model_fingerprint(source)),
-        "device": device_label(target),
-        "backend": resolve_backend(request.backend, target),
-    }
+    backend = resolve_backend(request.backend, target)
+    identity = engine_identity(suite, model_fingerprint(source), backend)
+    part = {**identity, "device": device_label(target), "backend": backend}
     check_trainable(suite.finetune.settings().trainable, source)
     store.check_identity(request.folder, part)
     if told := added_beside(request.folder, suite):
@@ -169,7 +167,7 @@ def run_sweep(request: Request, reporter: Reporter) -> Outcome:
         return Outcome(request.folder, ok, len(wanted) - ok)
 
 
-def _settle_precision(request: Request, device: torch.device) -> Request:
+def _settle_precision(request: Request, device: torch.device, reporter: Reporter) -> Request:
     """``auto`` becomes a precision before anything is planned: it is part of what a cell is."""
     from ttft_bench.engine.precision import resolve_precision
 
@@ -177,6 +175,8 @@ def _settle_precision(request: Request, device: torch.device) -> Request:
     if wanted == "auto":  # a run goes on as it began, whatever a probe would find today
         wanted = (store.read_manifest(request.folder) or {}).get("identity", {}).get("precision", wanted)
     settled = resolve_precision(wanted, device)
+    if settled == "tf32" and device.type != "cuda":
+        reporter.note(f"tf32 is a precision of GPUs: on {device.type} steps are in fp32")
     return replace(request, suite=request.suite.with_changes("model", precision=settled))
 
 

@@ -76,6 +76,10 @@ def finetune_cells(
     if most is not None and count > most:
         reporter.note(f"{count} lanes have work, a GPU has streams for {most}: no more are opened")
         count = most
+    if count > 1 and model.device.type == "cpu":
+        reporter.note(
+            f"warning: {count} lanes share the cores of one CPU, where one after another is faster: they fill a GPU"
+        )
     if tasks and (told := timed_otherwise(request.folder, count)):
         reporter.note(f"warning: {told}")
     lanes = open_lanes(model, settings, count, backend=request.backend)
