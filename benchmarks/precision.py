@@ -69,7 +69,11 @@ def check_alike(exact: Run, cheap: Run) -> None:
     Raises:
         ValueError: they do; names the first setting.
     """
-    left, right = (run.manifest.get("identity") or {} for run in (exact, cheap))
+    # An empty value goes without saying.
+    left, right = (
+        {key: value for key, value in (run.manifest.get("identity") or {}).items() if value != ""}
+        for run in (exact, cheap)
+    )
     for key in sorted({*left, *right} - _COMPUTED):
         if left.get(key) != right.get(key):
             raise ValueError(
