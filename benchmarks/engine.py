@@ -236,9 +236,9 @@ def _read(file: Path) -> dict[str, Any]:
     if file.exists():
         try:
             found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(found["rows"], list):
+            if found.keys() >= {"machine", "ceilings"} and all("part" in row for row in found["rows"]):
                 return found
-        except (ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             pass
         _refuse(f"{file} holds no figures of this benchmark: move it away, or give --name or --output")
     return {"schema_version": 1, "rows": []}

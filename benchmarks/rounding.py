@@ -127,9 +127,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"there is no way {unknown[0]!r}: there are {', '.join(WAYS)}")
     for name in ("picks.jsonl", "documents.jsonl"):
         if not (options.picks / name).is_file():
-            parser.error(
-                f"{options.picks} has no {name}: make it with `ttft-bench select --suite precision --output PICKS`"
-            )
+            command = "ttft-bench select --suite precision --output PICKS"
+            parser.error(f"{options.picks} has no {name}, or a packed one: make it with `{command}`")
     keep_freed_memory()
     fit_threads()
     model = load_model(resolve_source(MODEL, print), name=MODEL, device="cpu", precision="fp32")

@@ -280,6 +280,6 @@ def test_what_cannot_be_done_is_told_in_a_line(arguments, said, tmp_path):
     if "cuda" in arguments and torch.cuda.is_available():
         arguments, said = ("--device", "nowhere", "--only", "ours"), "nowhere"
     (tmp_path / "damaged.json").write_text('{"rows": [')
-    (tmp_path / "empty.json").write_text("{}")
+    (tmp_path / "empty.json").write_text('{"rows": []}')
     done = run(*arguments, "--output", tmp_path)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr

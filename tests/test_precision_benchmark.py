@@ -67,10 +67,19 @@ def test_runs_that_differ_in_more_than_how_they_were_computed_are_refused(precis
         precision.check_alike(exact, run(precision="bf16", trainable="lora"))
 
 
+def test_the_command_refuses_them_too(precision, tmp_path, capsys):
+    for name, tokens in (("exact", 256), ("cheap", 96)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text(json.dumps({"identity": {"max_tokens": tokens}}))
+    with pytest.raises(SystemExit):
+        precision.main([str(tmp_path / "exact"), str(tmp_path / "cheap")])
+    assert "the two runs differ in max_tokens (256 and 96)" in capsys.readouterr().err
+
+
 def test_rounding_without_picks_is_one_line(rounding, tmp_path, capsys):
     with pytest.raises(SystemExit):
         rounding.main([str(tmp_path), "--prompts", "7d46"])
-    assert "has no picks.jsonl: make it with `ttft-bench select" in capsys.readouterr().err
+    assert "has no picks.jsonl, or a packed one: make it with `ttft-bench select" in capsys.readouterr().err
 
 
 def test_differences_are_paired_and_their_distribution_is_told(precision):

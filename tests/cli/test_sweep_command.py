@@ -71,7 +71,7 @@ def test_dry_run_says_what_its_estimate_leaves_out_and_where_texts_are_cut(invok
     result = invoke(
         "sweep", "--config", tiny, "--dry-run", "--device", "cpu", "--backend", "compiled", "--precision", "tf32"
     )
-    assert "tf32 is a precision of GPUs: on cpu steps are in fp32" in result.err
+    assert "tf32 is a precision of NVIDIA GPUs: on cpu steps are in fp32" in result.err
     assert re.search(r"time: about \d+\.\d min of finetuning and what compiling takes, on this machine", result.out)
     assert re.search(r"takes \d+ tokens: texts are cut there, not at 4096", result.err), result.err
 

@@ -215,8 +215,9 @@ def test_an_adaptation_that_was_left_takes_no_more_steps(tiny_model_dir, sequenc
     with pytest.raises(RuntimeError, match="was left"):
         left.advance(steps, sequences)
     with engine.adaptation() as following:
-        with pytest.raises(RuntimeError, match="was left"):
-            left.advance(steps, sequences)
+        for late in (left.advance, left.prepare):
+            with pytest.raises(RuntimeError, match="was left"):
+                late(build_schedule([2]), sequences)
         following.advance(steps, sequences)
         assert following.losses == left.losses
     assert engine.backend.name == backend and state_hash(model.module) == before

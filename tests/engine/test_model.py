@@ -62,6 +62,9 @@ def test_modules_that_would_not_repeat_or_lose_small_steps_are_refused():
     module, tokenizer = build("gpt2", tied=True), Numbers(257)
     with pytest.raises(ModelError, match=r"mine is in training mode, .*module\.eval\(\)"):
         wrap_model(module.train(), tokenizer, name="mine")
+    module.eval().transformer.h[0].train()
+    with pytest.raises(ModelError, match="mine is in training mode"):
+        wrap_model(module, tokenizer, name="mine")
     with pytest.raises(ModelError, match=r"mine has weights in bfloat16, .*module\.float\(\)"):
         wrap_model(module.eval().bfloat16(), tokenizer, name="mine")
     assert wrap_model(module.float(), tokenizer, name="mine").name == "mine"

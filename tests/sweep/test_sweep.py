@@ -329,7 +329,7 @@ def test_dry_run_plan_counts_what_is_done(finished, suite):
 def test_automatic_precision_is_settled_before_cells_are_planned_and_stays_what_it_was(finished, suite, monkeypatch):
     from ttft_bench.engine import precision
 
-    monkeypatch.setattr(precision, "bf16_lead", lambda threads: 2 * precision.LEAD)
+    monkeypatch.setattr(precision, "bf16_lead", lambda: 2 * precision.LEAD)
     automatic = suite.with_changes("model", precision="auto")
     here, elsewhere = finished[0].folder, finished[0].folder / "elsewhere"
     # The run that is there began in fp32: it goes on so, although the probe now says otherwise.

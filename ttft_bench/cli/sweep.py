@@ -217,7 +217,8 @@ def _show_plan(request: Request, as_json: bool) -> None:
     if found.finetune_s is None:
         console.print("time: unknown until the model is here")
     else:
-        apart = resolve_backend(request.backend, resolve_device(request.device)) == "compiled"
+        compiled = resolve_backend(request.backend, resolve_device(request.device)) == "compiled"
+        apart = compiled and found.to_go
         console.print(
             f"time: about {found.finetune_s / 60:.1f} min of finetuning{' and what compiling takes' if apart else ''}, "
             "on this machine if it is otherwise idle"

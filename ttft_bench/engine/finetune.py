@@ -67,7 +67,13 @@ class Adaptation:
         return self.clock.seconds
 
     def prepare(self, steps: Sequence[Step[Any]], sequences: Sequences) -> None:
-        """Make ready what these steps train on, outside the clock; :meth:`advance` does it for what is not yet."""
+        """Make ready what these steps train on, outside the clock; :meth:`advance` does it for what is not yet.
+
+        Raises:
+            RuntimeError: the run is over.
+        """
+        if self._over:
+            raise RuntimeError("this adaptation was left, and its weights restored: open another one")
         new = dict.fromkeys(step.item for step in steps if step.item not in self._batches)
         self._sequences.update({part: sequences[part] for item in new for part in parts_of(item)})
         backend = self.engine.backend
@@ -86,8 +92,6 @@ class Adaptation:
             NonFiniteError: a loss is NaN or infinite.
             RuntimeError: the run is over.
         """
-        if self._over:
-            raise RuntimeError("this adaptation was left, and its weights restored: open another one")
         if steps and not steps[0].fresh and self.steps == 0:
             raise ValueError("the first step has no gradient to reuse")
         self.prepare(steps, sequences)

@@ -182,14 +182,14 @@ def wrap_model(
         start_token: put before every sequence: ``auto``, ``none`` or a token.
 
     Raises:
-        ModelError: the module trains with dropout, or its weights are not fp32.
+        ModelError: the module or a part of it is in training mode, or its weights are not fp32.
     """
     other = {str(p.dtype).removeprefix("torch.") for p in module.parameters() if p.is_floating_point()} - {"float32"}
     if other:
         raise ModelError(
             f"{name} has weights in {', '.join(sorted(other))}, and steps need fp32 ones: use module.float()"
         )
-    if module.training:
+    if any(part.training for part in module.modules()):
         raise ModelError(f"{name} is in training mode, where results do not repeat: use module.eval()")
     token, token_id = resolve_start_token(tokenizer, start_token)
     return LanguageModel(

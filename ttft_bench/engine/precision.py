@@ -16,10 +16,9 @@ from ttft_bench.engine.clock import race
 
 #: A layer must be so many times as fast in bf16 on a CPU. Twice is little for a whole step, of which casts, attention
 #: and the optimizer remain (1.0 to 1.4 times were seen), and eager bf16 is off from fp32 by more than most strategies
-#: are from each other. Probes of one machine differ by a factor of two between processes: none may lie near this.
+#: are from each other.
 LEAD = 4.0
 _TOKENS, _INPUTS, _OUTPUTS = 128, 576, 1536
-#: Within a process the fastest of so many differ by a tenth, of three by half.
 _ROUNDS = 24
 
 
@@ -35,15 +34,16 @@ def resolve_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu":
-        return "bf16" if bf16_lead(torch.get_num_threads()) >= LEAD else "fp32"
+        return "bf16" if bf16_lead() >= LEAD else "fp32"
     return "fp32"
 
 
-@lru_cache(maxsize=8)
-def bf16_lead(threads: int) -> float:
+@lru_cache(maxsize=1)
+def bf16_lead() -> float:
     """How many times as fast a linear layer's forward and backward pass is in bf16 as in fp32, casts included.
 
-    Takes less than a second, once in a process for each number of threads; 0 if bf16 cannot be computed at all.
+    On one thread: several wait for each other, and beside other work the answer differed from process to process by
+    more than any lead. Takes less than a second, once in a process; 0 if bf16 cannot be computed at all.
     """
     # Values from a pattern: no generator is touched.
     x = torch.linspace(-1, 1, _TOKENS * _INPUTS).view(_TOKENS, _INPUTS).requires_grad_()
@@ -54,10 +54,14 @@ def bf16_lead(threads: int) -> float:
             out = linear(x, weight)
         torch.autograd.grad(out, (x, weight), torch.ones_like(out))
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         return race(lambda: step(half=False), lambda: step(half=True), rounds=_ROUNDS)
     except RuntimeError:
         return 0.0
+    finally:
+        torch.set_num_threads(threads)
 
 
 __all__ = ["LEAD", "bf16_lead", "resolve_precision"]

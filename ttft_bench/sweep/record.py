@@ -51,16 +51,9 @@ def selection_identity(suite: Suite, train: str, embedder: str) -> dict[str, Any
     }
 
 
-def engine_identity(suite: Suite, model_fingerprint: str, backend: str) -> dict[str, Any]:
-    """What a finetuned score depends on, apart from the picks and the schedule.
-
-    Args:
-        suite: precision settled.
-        model_fingerprint: of its weights.
-        backend: eager | compiled.
-    """
+def engine_identity(suite: Suite, model_fingerprint: str) -> dict[str, Any]:
+    """What a finetuned score depends on, apart from the picks and the schedule."""
     settings = suite.finetune.settings()
-    half = suite.model.precision == "bf16"
     # What is as it always was goes without saying, so that runs and cell ids stay those of earlier versions.
     unusual = {
         key: value
@@ -68,9 +61,10 @@ def engine_identity(suite: Suite, model_fingerprint: str, backend: str) -> dict[
             ("trainable", settings.trainable, "full"),
             ("long", suite.finetune.long, "truncate"),
             # Early runs in bf16 were scored in bf16 too.
-            ("scored_in", "fp32" if half else "", ""),
-            # Earlier ones rounded the copies of weights that compiled steps use to the nearest, as autocast does.
-            ("shadow_rounding", "at random" if half and backend == "compiled" else "", ""),
+            ("scored_in", "fp32" if suite.model.precision == "bf16" else "", ""),
+            # Earlier ones rounded the copies of weights that compiled steps use to the nearest. Eager ones, which have
+            # none, carry the mark all the same: a row's backend says which steps it took.
+            ("shadow_rounding", "at random" if suite.model.precision == "bf16" else "", ""),
         )
         if value != usual
     }

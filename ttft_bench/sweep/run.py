@@ -97,9 +97,11 @@ def _open_engine(request: Request, target: torch.device, reporter: Reporter) -> 
 
     suite = request.suite
     source = resolve_source(suite.model.name, reporter.note)
-    backend = resolve_backend(request.backend, target)
-    identity = engine_identity(suite, model_fingerprint(source), backend)
-    part = {**identity, "device": device_label(target), "backend": backend}
+    part = {
+        **engine_identity(suite, model_fingerprint(source)),
+        "device": device_label(target),
+        "backend": resolve_backend(request.backend, target),
+    }
     check_trainable(suite.finetune.settings().trainable, source)
     store.check_identity(request.folder, part)
     if told := added_beside(request.folder, suite):
@@ -176,7 +178,7 @@ def _settle_precision(request: Request, device: torch.device, reporter: Reporter
         wanted = (store.read_manifest(request.folder) or {}).get("identity", {}).get("precision", wanted)
     settled = resolve_precision(wanted, device)
     if settled == "tf32" and device.type != "cuda":
-        reporter.note(f"tf32 is a precision of GPUs: on {device.type} steps are in fp32")
+        reporter.note(f"tf32 is a precision of NVIDIA GPUs: on {device.type} steps are in fp32")
     return replace(request, suite=request.suite.with_changes("model", precision=settled))
 
 
