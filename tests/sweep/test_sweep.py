@@ -337,7 +337,7 @@ def test_automatic_precision_is_settled_before_cells_are_planned_and_stays_what_
         Request(suite, here, device="cpu"), Log()
     )
     assert plan_run(Request(automatic, elsewhere, device="cpu"), Log()).suite.model.precision == "bf16"
-    monkeypatch.setattr(precision, "bf16_lead", lambda threads: 0.05)
+    monkeypatch.setattr(precision, "bf16_lead", lambda: 0.05)
     assert plan_run(Request(automatic, elsewhere, device="cpu"), Log()).suite == suite
 
 
