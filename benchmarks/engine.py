@@ -180,7 +180,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--models", help=f"of {','.join(SHAPES)} (default gpt2,smollm2-135m)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default auto)")
     parser.add_argument(
-        "--precision", choices=PRECISION_CHOICES, default="auto", help="of ours (default bf16 where it is faster)"
+        "--precision", choices=PRECISION_CHOICES, default="auto", help="of ours (default bf16 where it is much faster)"
     )
     parser.add_argument("--backend", choices=BACKENDS, default="auto", help="of ours (default auto)")
     parser.add_argument("--attention", choices=ATTENTION, default="auto", help="kernels of the compiled backend")

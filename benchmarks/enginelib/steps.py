@@ -118,7 +118,7 @@ def growth(plan: Plan, shape: Shape) -> Iterator[Row]:
 
 def sizes(plan: Plan, _: Shape) -> Iterator[Row]:
     """Time of a step against the size of the model, at 1024 tokens."""
-    plan.note("  models of three sizes, whatever --models says")
+    plan.note("  models of its own, whatever --models says")
     for name in ("tiny-gpt2",) if plan.quick else ("smollm2-135m", "gpt2-medium", "gpt2-large"):
         shape = SHAPES[name]
         yield from ours(plan, shape if plan.quick else replace(shape, tokens=1024), "sizes")

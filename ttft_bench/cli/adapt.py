@@ -67,7 +67,7 @@ def adapt(
     protocol: options.Protocol = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[
-        str, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.")
+        str, typer.Option("--precision", help="fp32, tf32, bf16, or auto: bf16 where it is much faster, else fp32.")
     ] = "auto",
     backend: options.BackendOfOne = "auto",
     seed: Annotated[int, typer.Option("--seed", help="Of strategies and continuations that draw.")] = 0,

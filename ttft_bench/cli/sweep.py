@@ -60,7 +60,7 @@ def sweep(
         str | None,
         typer.Option(
             "--precision",
-            help="fp32, tf32, bf16, or auto: bf16 where it is faster, else fp32.",
+            help="fp32, tf32, bf16, or auto: bf16 where it is much faster, else fp32.",
             rich_help_panel="Machine",
             autocompletion=complete.words("auto", "fp32", "tf32", "bf16"),
         ),
@@ -218,9 +218,9 @@ def _show_plan(request: Request, as_json: bool) -> None:
         console.print("time: unknown until the model is here")
     else:
         compiled = resolve_backend(request.backend, resolve_device(request.device)) == "compiled"
-        apart = compiled and found.to_go
+        besides = " and what compiling takes" if compiled and found.to_go else ""
         console.print(
-            f"time: about {found.finetune_s / 60:.1f} min of finetuning{' and what compiling takes' if apart else ''}, "
+            f"time: about {found.finetune_s / 60:.1f} min of finetuning{besides}, "
             "on this machine if it is otherwise idle"
         )
     console.print(f"into {found.folder}")

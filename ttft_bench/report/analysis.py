@@ -135,14 +135,14 @@ def analyse(rows: Sequence[Row], manifest: Mapping[str, Any]) -> Analysis:
         remarks=_incidents([row for row in rows if is_measured(row) and row.get("reason")]),
         # Variants are told apart by name, but not what only times depend on.
         mixed=varying_columns(rows, TIME_SCOPE if manifest.get("variants") else SCOPE_COLUMNS),
-        lanes=_shared(rows),
+        lanes=_several_lanes(rows),
         n_rows=len(rows),
     )
 
 
-def _shared(rows: Sequence[Row]) -> tuple[int, ...]:
-    timed = [row.get("lanes") for row in rows if is_measured(row)]
-    return tuple(sorted({lanes for lanes in timed if isinstance(lanes, int) and lanes > 1}))
+def _several_lanes(rows: Sequence[Row]) -> tuple[int, ...]:
+    counts = {row.get("lanes") for row in rows if is_measured(row)}
+    return tuple(sorted(count for count in counts if isinstance(count, int) and count > 1))
 
 
 def control_labels(manifest: Mapping[str, Any]) -> frozenset[str]:

@@ -101,7 +101,8 @@ class ModelSpec:
         name: asset name, local folder or hub id.
         max_tokens: longest sequence that is trained on or, with the protocol ``window``, scored.
         start_token: what every sequence starts with: ``auto``, ``none``, or a token.
-        precision: of training steps: ``fp32``, ``tf32``, ``bf16``, or ``auto``: bf16 where it is faster, else fp32.
+        precision: of training steps: ``fp32``, ``tf32``, ``bf16``, or ``auto``: bf16 where it is much faster, else
+            fp32.
     """
 
     name: str = "smollm2-135m-instruct"
